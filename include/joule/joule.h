@@ -1,0 +1,233 @@
+/* joule: open a model, run sequences of tokens through it, sample. The whole public API of the
+ * engine; chat.h beside it renders conversations and parses replies.
+ *
+ * Objects are opaque and thread-compatible: one thread at a time per object, except where a
+ * function says otherwise. Every fallible function returns a jl_status, fills *err when err is not
+ * NULL, and on failure leaves its outputs untouched. Parameter structs are zero-initialisable:
+ * 0 means "default". */
+#ifndef JL_JOULE_JOULE_H
+#define JL_JOULE_JOULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "joule/status.h"
+#include "joule/version.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct jl_model jl_model;
+typedef struct jl_session jl_session;
+typedef struct jl_sampler jl_sampler;
+typedef struct jl_detok jl_detok;
+
+/* ---- model ------------------------------------------------------------------------------ */
+
+typedef struct {
+    uint32_t struct_size;  /* sizeof(jl_model_params) */
+    bool vocab_only;       /* read metadata and tokenizer, skip the weights */
+    bool prefault;         /* touch every page of the weights before returning */
+    bool mlock;            /* lock the weights in memory */
+    /* Called while loading with the share done, 0..1; return false to stop (JL_CANCELLED). */
+    bool (*progress)(void *ctx, float done);
+    void *progress_ctx;
+} jl_model_params;
+
+/* What a person wants to know of a model. Strings live as long as the model. */
+typedef struct {
+    const char *architecture;   /* "gemma4" */
+    const char *name;           /* general.name, "" if absent */
+    const char *variant;        /* "26B-A4B", "E4B", ..., "" if unknown */
+    const char *chat_template;  /* tokenizer.chat_template, NULL if absent */
+    uint32_t n_layer, n_embd, n_vocab;
+    uint32_t n_ctx_train;       /* tokens */
+    uint32_t n_expert, n_expert_used;
+    uint32_t n_tensors;
+    uint64_t n_params;          /* all parameters */
+    uint64_t n_params_active;   /* parameters used for one token, LM head included */
+    uint64_t file_bytes;        /* all parts of the file */
+    uint64_t bytes_per_token;   /* weight bytes read to decode one token at batch 1 */
+    int32_t bos, eos;           /* token ids, -1 if absent */
+    float temperature, top_p, min_p; /* general.sampling.*, NAN if absent */
+    int32_t top_k;              /* general.sampling.top_k, -1 if absent */
+} jl_model_info;
+
+/* Opens a GGUF file (the first part of a split one). The weights are mapped, not read. Checks
+ * every count, offset, shape and type before use. params may be NULL. */
+JL_API JL_MUST_CHECK jl_status jl_model_open(const char *path, const jl_model_params *params,
+                                             jl_model **out, jl_error *err);
+JL_API void jl_model_close(jl_model *model); /* NULL is fine; close its sessions first */
+JL_API void jl_model_get_info(const jl_model *model, jl_model_info *info);
+
+/* Bytes and tensors by group, for `inspect`: fills at most cap rows, returns how many there are. */
+typedef struct {
+    const char *group;  /* "token_embd", "attention", "ffn dense", "experts", "router", "norms" */
+    const char *type;   /* "Q8_0" */
+    uint32_t n_tensors;
+    uint64_t n_params;
+    uint64_t bytes;
+} jl_model_group;
+JL_API size_t jl_model_groups(const jl_model *model, jl_model_group *rows, size_t cap);
+
+/* ---- tokens ----------------------------------------------------------------------------- */
+
+enum {
+    JL_TOKENIZE_BOS = 1,     /* put the beginning-of-sequence token first, unless already there */
+    JL_TOKENIZE_SPECIAL = 2, /* parse special tokens in the text; never set it for user text */
+};
+
+/* Number of tokens of a text; writes at most cap ids to tokens (NULL allowed with cap 0). The text
+ * is any bytes, invalid UTF-8 included (falls back to byte tokens). Returns SIZE_MAX if memory
+ * runs out. Thread-safe. */
+JL_API size_t jl_tokenize(const jl_model *model, const char *text, size_t text_len, unsigned flags,
+                          int32_t *tokens, size_t cap);
+
+/* Incremental detokeniser: never hands out a broken UTF-8 sequence. */
+JL_API JL_MUST_CHECK jl_status jl_detok_create(const jl_model *model, bool show_special,
+                                               jl_detok **out, jl_error *err);
+JL_API void jl_detok_destroy(jl_detok *detok);
+/* Appends a token; returns the bytes that are complete now (valid until the next call; NUL after
+ * the end; *len is their number). A token out of range adds nothing. */
+JL_API const char *jl_detok_push(jl_detok *detok, int32_t token, size_t *len);
+/* Returns what is left, incomplete UTF-8 replaced by U+FFFD, and resets. */
+JL_API const char *jl_detok_flush(jl_detok *detok, size_t *len);
+
+/* Text of a token as stored in the vocabulary, "" if out of range. */
+JL_API const char *jl_token_text(const jl_model *model, int32_t token);
+/* Id of a special token by its text, -1 if the vocabulary has none. */
+JL_API int32_t jl_token_find(const jl_model *model, const char *text);
+/* Whether the token ends a generation (<eos>, <turn|>, <|tool_response> for Gemma 4). */
+JL_API bool jl_token_is_eog(const jl_model *model, int32_t token);
+JL_API bool jl_token_is_special(const jl_model *model, int32_t token);
+
+/* ---- session ---------------------------------------------------------------------------- */
+
+typedef enum { JL_KV_F16 = 0, JL_KV_F32, JL_KV_Q8_0 } jl_kv_type;
+
+typedef struct {
+    uint32_t struct_size; /* sizeof(jl_session_params) */
+    uint32_t n_ctx;       /* tokens of one sequence; 0: the model's, at most 8192 */
+    uint32_t n_ctx_total; /* tokens of all sequences together; 0: n_ctx * n_seq_max */
+    uint32_t n_seq_max;   /* sequences that exist at once; 0: 1 */
+    uint32_t n_ubatch;    /* tokens computed together; 0: 512 */
+    uint32_t n_threads;   /* 0: one per physical core */
+    uint32_t n_logits_max; /* rows of logits kept per call; 0: n_seq_max */
+    jl_kv_type type_k, type_v;
+    const char *cpu_mask; /* highest instruction set used: "scalar", "avx2", ...; NULL: best */
+    /* Called between layers and micro-batches with tokens done of this call. Must be quick. */
+    void (*progress)(void *ctx, size_t n_done, size_t n_total);
+    void *progress_ctx;
+} jl_session_params;
+
+/* Memory a session needs, in bytes, known before anything is allocated. */
+typedef struct {
+    uint64_t weights; /* mapped file */
+    uint64_t kv;      /* KV cache at full context */
+    uint64_t compute; /* activations and scratch */
+    uint64_t logits;
+    uint64_t other;   /* tables, page lists */
+    uint64_t total;
+} jl_memory;
+
+JL_API JL_MUST_CHECK jl_status jl_session_measure(const jl_model *model,
+                                                  const jl_session_params *params, jl_memory *out,
+                                                  jl_error *err);
+JL_API JL_MUST_CHECK jl_status jl_session_create(jl_model *model, const jl_session_params *params,
+                                                 jl_session **out, jl_error *err);
+JL_API void jl_session_destroy(jl_session *session);
+JL_API uint32_t jl_session_n_ctx(const jl_session *session);
+JL_API uint32_t jl_session_n_threads(const jl_session *session);
+
+/* A piece of one sequence, appended to it. Pieces of several sequences share one call. */
+typedef struct {
+    int32_t seq;           /* 0 .. n_seq_max-1 */
+    const int32_t *tokens; /* [n_tokens], caller's */
+    size_t n_tokens;       /* >= 1 */
+    bool no_logits;        /* this piece's last token needs no logits */
+} jl_piece;
+
+/* Runs the pieces. The logits of a token depend on its sequence's tokens alone: not on how they
+ * were cut into pieces, batched with others, threaded or cached. On JL_CANCELLED or any failure the
+ * sequences keep the length they had. */
+JL_API JL_MUST_CHECK jl_status jl_session_eval(jl_session *session, const jl_piece *pieces,
+                                               size_t n_pieces, jl_error *err);
+
+/* Logits of the last token of piece i of the last successful eval: [n_vocab], F32, session's,
+ * valid until the next eval. NULL if that piece asked for none. */
+JL_API const float *jl_session_logits(const jl_session *session, size_t piece);
+
+/* As eval of one piece, but hands over the logits of every token in order (and the final-norm
+ * hidden state when the caller wants it). */
+typedef void jl_logits_fn(void *ctx, size_t index, const float *logits);
+JL_API JL_MUST_CHECK jl_status jl_session_eval_all(jl_session *session, const jl_piece *piece,
+                                                   jl_logits_fn *fn, void *ctx, jl_error *err);
+
+/* Asks a running eval to stop; takes effect within one layer. Any thread. */
+JL_API void jl_session_cancel(jl_session *session);
+
+/* Sequences. All are empty at first. */
+JL_API size_t jl_seq_length(const jl_session *session, int32_t seq); /* tokens */
+/* Cuts a sequence to n_tokens. Sliding-window layers keep the window of the newest tokens, so a cut
+ * reaches back only while those blocks are still held: JL_INVALID says how far it could go. */
+JL_API JL_MUST_CHECK jl_status jl_seq_truncate(jl_session *session, int32_t seq, size_t n_tokens,
+                                               jl_error *err);
+/* Makes dst share the first n_tokens of src (blocks, not copies). dst must be empty. */
+JL_API JL_MUST_CHECK jl_status jl_seq_fork(jl_session *session, int32_t src, int32_t dst,
+                                           size_t n_tokens, jl_error *err);
+JL_API void jl_seq_clear(jl_session *session, int32_t seq);
+/* Shortest length the sequence can be truncated to (or forked at) now; 0 unless blocks were dropped. */
+JL_API size_t jl_seq_min_length(const jl_session *session, int32_t seq);
+
+/* Observer of the hidden state after each layer, for tests: layer -1 is the scaled embedding,
+ * n_layer the final norm. x is [n_tokens][n_embd]. */
+typedef void jl_layer_fn(void *ctx, int layer, const float *x, size_t n_tokens);
+JL_API void jl_session_observe(jl_session *session, jl_layer_fn *fn, void *ctx);
+
+/* Hardware and choices, for `doctor`: a NUL-terminated, multi-line text, "key: value" per line. */
+JL_API size_t jl_describe_machine(char *text, size_t cap);
+
+/* ---- sampling --------------------------------------------------------------------------- */
+
+typedef struct {
+    int32_t token;
+    float bias; /* added to the logit; -INFINITY forbids */
+} jl_logit_bias;
+
+/* The sampler chain, in this order: logit bias, repetition/presence/frequency penalties, DRY, top-k,
+ * typical, top-p, min-p, temperature, draw. Fields as in llama.cpp. jl_sampler_defaults fills them. */
+typedef struct {
+    uint32_t struct_size;
+    float temperature;   /* 0: greedy */
+    int32_t top_k;       /* <= 0: off */
+    float top_p;         /* 1: off */
+    float min_p;         /* 0: off */
+    float typical_p;     /* 1: off */
+    float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0: off */
+    int32_t repeat_last_n; /* tokens looked back; -1: all, 0: off */
+    float dry_multiplier, dry_base; /* multiplier 0: off */
+    int32_t dry_allowed_length, dry_penalty_last_n;
+    uint64_t seed;
+    const jl_logit_bias *logit_bias; /* [n_logit_bias], copied */
+    size_t n_logit_bias;
+} jl_sampler_params;
+
+/* Defaults: the file's general.sampling.*, else temperature 1, top_k 64, top_p 0.95. */
+JL_API void jl_sampler_defaults(const jl_model *model, jl_sampler_params *params);
+JL_API JL_MUST_CHECK jl_status jl_sampler_create(const jl_model *model,
+                                                 const jl_sampler_params *params, jl_sampler **out,
+                                                 jl_error *err);
+JL_API void jl_sampler_destroy(jl_sampler *sampler);
+/* Picks a token from logits [n_vocab]. Does not allocate. allowed may be NULL, or a bitmap of
+ * n_vocab bits; tokens with a 0 bit cannot be picked (constrained decoding). */
+JL_API int32_t jl_sampler_pick(jl_sampler *sampler, const float *logits, const uint32_t *allowed);
+/* Records a token that entered the context (prompt or generated). */
+JL_API void jl_sampler_accept(jl_sampler *sampler, int32_t token);
+JL_API void jl_sampler_reset(jl_sampler *sampler);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,40 @@
+/* Files: mapping for reading, atomic writing, and what the system has. */
+#ifndef JL_BASE_FILE_H
+#define JL_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct jl_file {
+    const uint8_t *data; /* NULL if empty */
+    uint64_t n_bytes;
+    bool mapped;
+} jl_file;
+
+/* Maps a regular file read-only. Names the path and the reason on failure. */
+JL_MUST_CHECK jl_status jl_file_map(const char *path, jl_file *out, jl_error *err);
+void jl_file_unmap(jl_file *file);
+/* Touches every page (progress 0..1 may be NULL; return false stops with JL_CANCELLED). */
+JL_MUST_CHECK jl_status jl_file_prefault(const jl_file *file, bool (*progress)(void *, float),
+                                         void *ctx, jl_error *err);
+JL_MUST_CHECK jl_status jl_file_lock(const jl_file *file, jl_error *err); /* mlock */
+
+/* Writes beside the target and renames at the end: the target is whole or untouched. */
+typedef struct jl_writer jl_writer;
+JL_MUST_CHECK jl_status jl_writer_create(const char *path, jl_writer **out, jl_error *err);
+JL_MUST_CHECK jl_status jl_writer_write(jl_writer *w, const void *data, size_t n_bytes, jl_error *err);
+uint64_t jl_writer_tell(const jl_writer *w);
+JL_MUST_CHECK jl_status jl_writer_commit(jl_writer *w, jl_error *err); /* sync, rename, free */
+void jl_writer_abort(jl_writer *w);                                    /* remove, free; NULL is fine */
+
+uint64_t jl_memory_available(void); /* bytes free for new work, page cache counted as free; 0: unknown */
+uint64_t jl_memory_total(void);     /* bytes */
+uint64_t jl_memory_peak(void);      /* peak resident set of this process, bytes */
+uint64_t jl_time_ns(void);          /* monotonic */
+double jl_time_cpu(void);           /* CPU seconds of this process */
+const char *jl_env(const char *name); /* NULL if unset or empty */
+
+#endif
