@@ -10,6 +10,7 @@
 size_t jl_utf8_len(const char *s, size_t len);
 /* As jl_utf8_len, and the code point. */
 size_t jl_utf8_decode(const char *s, size_t len, uint32_t *cp);
+/* Writes cp and returns its length, or 0 for a surrogate or a value above U+10FFFF. */
 size_t jl_utf8_encode(uint32_t cp, char out[4]);
 /* Bytes at the end of s that may be the start of a longer valid sequence (0..3). */
 size_t jl_utf8_incomplete(const char *s, size_t len);

@@ -1,0 +1,238 @@
+/* Atomic writing: an unnamed or temporary file that takes the target's name at the very end. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { BUFFER_BYTES = 1 << 20 };
+
+struct jl_writer {
+    int fd;
+    char *path;    /* the target, symbolic links resolved */
+    char *temp;    /* temporary name beside it; NULL: written in place */
+    bool unnamed;  /* opened with O_TMPFILE: temp does not exist before commit */
+    uint64_t pos;  /* bytes accepted */
+    size_t n_held; /* bytes in the buffer */
+    uint8_t *buffer;
+};
+
+/* The file behind path if it is a symbolic link (rename would replace the link), else path. */
+static char *resolve(const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *copy = real ? jl_strndup(real, strlen(real)) : jl_strndup(path, strlen(path));
+    free(real);
+    return copy;
+}
+
+static char *temp_name(const char *path)
+{
+    const size_t cap = strlen(path) + 32;
+    char *name = jl_malloc(cap);
+    if (name)
+        snprintf(name, cap, "%s.%ld.tmp", path, (long)getpid());
+    return name;
+}
+
+/* An unnamed file in the target's folder, or -1 where that does not work. */
+static int open_unnamed(const char *path)
+{
+#if defined(O_TMPFILE)
+    if (access("/proc/self/fd", X_OK) != 0) /* naming it goes through there */
+        return -1;
+    char *dir = jl_strndup(path, strlen(path));
+    if (!dir)
+        return -1;
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        slash[slash == dir] = '\0';
+    const int fd = open(slash ? dir : ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    jl_free(dir);
+    return fd;
+#else
+    (void)path;
+    return -1;
+#endif
+}
+
+static jl_status open_target(jl_writer *w, jl_error *err)
+{
+    struct stat st;
+    const bool exists = stat(w->path, &st) == 0;
+    if (exists && S_ISDIR(st.st_mode))
+        return jl_fail(err, JL_IO, "cannot write %s: it is a directory", w->path);
+    if (exists && !S_ISREG(st.st_mode)) {
+        jl_free(w->temp);
+        w->temp = NULL;
+        w->fd = open(w->path, O_WRONLY | O_CLOEXEC);
+    } else if ((w->fd = open_unnamed(w->path)) >= 0) {
+        w->unnamed = true;
+    } else {
+        w->fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    }
+    if (w->fd < 0)
+        return jl_fail(err, JL_IO, "cannot write %s: %s", w->path, strerror(errno));
+    return JL_OK;
+}
+
+static void writer_free(jl_writer *w)
+{
+    jl_free(w->path);
+    jl_free(w->temp);
+    jl_free(w->buffer);
+    jl_free(w);
+}
+
+jl_status jl_writer_create(const char *path, jl_writer **out, jl_error *err)
+{
+    jl_writer *w = jl_calloc(1, sizeof *w);
+    if (!w)
+        return jl_fail(err, JL_NO_MEMORY, "out of memory for writing %s", path);
+    w->fd = -1;
+    w->path = resolve(path);
+    w->temp = w->path ? temp_name(w->path) : NULL;
+    w->buffer = jl_malloc(BUFFER_BYTES);
+    const jl_status status =
+        w->path && w->temp && w->buffer
+            ? open_target(w, err)
+            : jl_fail(err, JL_NO_MEMORY, "out of memory for writing %s", path);
+    if (status != JL_OK) {
+        writer_free(w);
+        return status;
+    }
+    *out = w;
+    return JL_OK;
+}
+
+static jl_status write_failed(const jl_writer *w, int reason, jl_error *err)
+{
+    return jl_fail(err, JL_IO, "cannot write %s after %.3f GB: %s%s", w->path, (double)w->pos / 1e9,
+                   strerror(reason), reason == ENOSPC ? "; free some space or write elsewhere" : "");
+}
+
+static jl_status write_fully(jl_writer *w, const uint8_t *data, size_t n_bytes, jl_error *err)
+{
+    while (n_bytes > 0) {
+        const ssize_t n = write(w->fd, data, n_bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return write_failed(w, n < 0 ? errno : ENOSPC, err);
+        data += n;
+        n_bytes -= (size_t)n;
+    }
+    return JL_OK;
+}
+
+static jl_status flush(jl_writer *w, jl_error *err)
+{
+    const size_t n = w->n_held;
+    w->n_held = 0;
+    return write_fully(w, w->buffer, n, err);
+}
+
+jl_status jl_writer_reserve(jl_writer *w, uint64_t n_bytes, jl_error *err)
+{
+    if (!w->temp || n_bytes == 0)
+        return JL_OK;
+    int reason = 0;
+#if defined(__linux__)
+    if (n_bytes <= INT64_MAX && fallocate(w->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)n_bytes) != 0)
+        reason = errno;
+    if (reason != ENOSPC && reason != EFBIG && reason != EDQUOT)
+        return JL_OK; /* done, or a file system without the call: then the writes will tell */
+#endif
+    struct statvfs fs;
+    uint64_t free_bytes = 0;
+    if (fstatvfs(w->fd, &fs) == 0)
+        free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (reason == 0 && free_bytes >= n_bytes)
+        return JL_OK;
+    return jl_fail(err, JL_IO, "cannot write %s: it needs %.3f GB, the disk has %.3f GB free (%s)",
+                   w->path, (double)n_bytes / 1e9, (double)free_bytes / 1e9,
+                   strerror(reason ? reason : ENOSPC));
+}
+
+jl_status jl_writer_write(jl_writer *w, const void *data, size_t n_bytes, jl_error *err)
+{
+    if (n_bytes > BUFFER_BYTES - w->n_held)
+        JL_TRY(flush(w, err));
+    if (n_bytes >= BUFFER_BYTES) {
+        JL_TRY(write_fully(w, data, n_bytes, err));
+    } else if (n_bytes > 0) {
+        memcpy(w->buffer + w->n_held, data, n_bytes);
+        w->n_held += n_bytes;
+    }
+    w->pos += n_bytes;
+    return JL_OK;
+}
+
+uint64_t jl_writer_tell(const jl_writer *w)
+{
+    return w->pos;
+}
+
+/* Gives an unnamed file its temporary name. */
+static bool name_it(jl_writer *w)
+{
+#if defined(O_TMPFILE)
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", w->fd);
+    unlink(w->temp); /* left by a killed process of the same number */
+    if (linkat(AT_FDCWD, link, AT_FDCWD, w->temp, AT_SYMLINK_FOLLOW) != 0)
+        return false;
+    w->unnamed = false;
+#endif
+    return true;
+}
+
+static jl_status put_in_place(jl_writer *w, jl_error *err)
+{
+    JL_TRY(flush(w, err));
+    if (!w->temp)
+        return JL_OK;
+    struct stat st;
+    if (stat(w->path, &st) == 0 && fchmod(w->fd, st.st_mode & 07777) != 0)
+        return write_failed(w, errno, err);
+    if (fsync(w->fd) != 0)
+        return write_failed(w, errno, err);
+    if (w->unnamed && !name_it(w))
+        return write_failed(w, errno, err);
+    if (rename(w->temp, w->path) != 0)
+        return write_failed(w, errno, err);
+    jl_free(w->temp); /* nothing left to remove */
+    w->temp = NULL;
+    return JL_OK;
+}
+
+jl_status jl_writer_commit(jl_writer *w, jl_error *err)
+{
+    jl_status status = put_in_place(w, err);
+    if (status == JL_OK && close(w->fd) != 0 && errno != EINTR)
+        status = write_failed(w, errno, err);
+    else if (status != JL_OK)
+        close(w->fd);
+    if (w->temp && !w->unnamed)
+        unlink(w->temp);
+    writer_free(w);
+    return status;
+}
+
+void jl_writer_abort(jl_writer *w)
+{
+    if (!w)
+        return;
+    close(w->fd);
+    if (w->temp && !w->unnamed)
+        unlink(w->temp);
+    writer_free(w);
+}
