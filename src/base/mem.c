@@ -28,7 +28,9 @@ void *jl_malloc(size_t n_bytes)
 void *jl_calloc(size_t count, size_t n_bytes)
 {
     count_call();
-    return count && n_bytes ? calloc(count, n_bytes) : NULL;
+    if (count == 0 || n_bytes == 0 || count > SIZE_MAX / n_bytes)
+        return NULL;
+    return calloc(count, n_bytes);
 }
 
 void *jl_realloc(void *p, size_t n_bytes)
