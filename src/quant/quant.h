@@ -20,10 +20,10 @@ typedef struct {
 } jl_act_row;
 
 /* Quantises x[n] (n a multiple of 32) into q[n], d[n/32], sum[n/16]. A block holding a NaN or an
- * infinity gets d = NaN, q = 0. */
+ * infinity gets d = NaN, q = 0; one so small that 127 / amax overflows gets d = 0, q = 0. */
 void jl_act_quantize(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
 
-/* dst[n] = the weights of a row, exactly as the format defines them. n is a multiple of the block. */
+/* dst[n] = the weights of a row as the format defines them. n is a multiple of the block. */
 void jl_dequant_row(jl_type type, const void *src, float *dst, size_t n);
 
 /* Dot of one weight row with one quantised activation row (quantised types only). */
@@ -32,8 +32,9 @@ float jl_dot_row(jl_type type, const void *w, const jl_act_row *a, size_t n);
 /* Dot of one F32, F16 or BF16 weight row with F32 values: 16 lanes, then a fixed tree. */
 float jl_dot_row_f(jl_type type, const void *w, const float *x, size_t n);
 
-/* Quantises a row; n is a multiple of the block. Legacy types, Q8_0 and the float types only;
- * returns 0 if the type has no quantiser here. Same rounding as the reference quantisers. */
+/* Quantises a row; n is a multiple of the block. F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1,
+ * IQ4_NL; returns 0 and leaves dst alone if the type has no quantiser here. Same rounding as the reference
+ * quantisers of the legacy types. A block holding a NaN or infinity gets a NaN scale. */
 int jl_quant_row(jl_type type, const float *src, void *dst, size_t n);
 
 float jl_f16_to_f32(uint16_t h);

@@ -6,36 +6,41 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* name, GGUF id, weights per block, bytes per block */
-#define JL_TYPE_LIST(X)       \
-    X(F32, 0, 1, 4)           \
-    X(F16, 1, 1, 2)           \
-    X(Q4_0, 2, 32, 18)        \
-    X(Q4_1, 3, 32, 20)        \
-    X(Q5_0, 6, 32, 22)        \
-    X(Q5_1, 7, 32, 24)        \
-    X(Q8_0, 8, 32, 34)        \
-    X(Q2_K, 10, 256, 84)      \
-    X(Q3_K, 11, 256, 110)     \
-    X(Q4_K, 12, 256, 144)     \
-    X(Q5_K, 13, 256, 176)     \
-    X(Q6_K, 14, 256, 210)     \
-    X(IQ2_XXS, 16, 256, 66)   \
-    X(IQ2_XS, 17, 256, 74)    \
-    X(IQ3_XXS, 18, 256, 98)   \
-    X(IQ1_S, 19, 256, 50)     \
-    X(IQ4_NL, 20, 32, 18)     \
-    X(IQ3_S, 21, 256, 110)    \
-    X(IQ2_S, 22, 256, 82)     \
-    X(IQ4_XS, 23, 256, 136)   \
+/* name, GGUF id, weights per block, bytes per block. Weight types can be dequantised and
+ * multiplied; plain types are only carried. */
+#define JL_WEIGHT_TYPE_LIST(X) \
+    X(F32, 0, 1, 4)            \
+    X(F16, 1, 1, 2)            \
+    X(Q4_0, 2, 32, 18)         \
+    X(Q4_1, 3, 32, 20)         \
+    X(Q5_0, 6, 32, 22)         \
+    X(Q5_1, 7, 32, 24)         \
+    X(Q8_0, 8, 32, 34)         \
+    X(Q2_K, 10, 256, 84)       \
+    X(Q3_K, 11, 256, 110)      \
+    X(Q4_K, 12, 256, 144)      \
+    X(Q5_K, 13, 256, 176)      \
+    X(Q6_K, 14, 256, 210)      \
+    X(IQ2_XXS, 16, 256, 66)    \
+    X(IQ2_XS, 17, 256, 74)     \
+    X(IQ3_XXS, 18, 256, 98)    \
+    X(IQ1_S, 19, 256, 50)      \
+    X(IQ4_NL, 20, 32, 18)      \
+    X(IQ3_S, 21, 256, 110)     \
+    X(IQ2_S, 22, 256, 82)      \
+    X(IQ4_XS, 23, 256, 136)    \
+    X(IQ1_M, 29, 256, 56)      \
+    X(BF16, 30, 1, 2)          \
+    X(MXFP4, 39, 32, 17)
+
+#define JL_PLAIN_TYPE_LIST(X) \
     X(I8, 24, 1, 1)           \
     X(I16, 25, 1, 2)          \
     X(I32, 26, 1, 4)          \
     X(I64, 27, 1, 8)          \
-    X(F64, 28, 1, 8)          \
-    X(IQ1_M, 29, 256, 56)     \
-    X(BF16, 30, 1, 2)         \
-    X(MXFP4, 39, 32, 17)
+    X(F64, 28, 1, 8)
+
+#define JL_TYPE_LIST(X) JL_WEIGHT_TYPE_LIST(X) JL_PLAIN_TYPE_LIST(X)
 
 typedef enum {
 #define JL_TYPE_ENUM(name, id, len, bytes) JL_TYPE_##name = id,
@@ -57,7 +62,8 @@ const jl_type_info *jl_type_get(uint32_t id);
 const char *jl_type_name(uint32_t id);
 /* Type of a name such as "q4_k" (any case), or -1. */
 int jl_type_find(const char *name);
-/* Bytes of a row of n weights; 0 if n is not a multiple of the block or the type is unknown. */
+/* Bytes of a row of n weights; 0 if n is not a multiple of the block, the type is unknown, or the
+ * result does not fit 64 bits. */
 uint64_t jl_row_bytes(uint32_t type, uint64_t n);
 
 #endif

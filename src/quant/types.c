@@ -1,0 +1,67 @@
+#include "quant/types.h"
+
+#include <ctype.h>
+
+static const jl_type_info infos[JL_TYPE_MAX] = {
+#define INFO(type, id, len, bytes) [id] = {#type, len, bytes, true},
+#define PLAIN(type, id, len, bytes) [id] = {#type, len, bytes, false},
+    JL_WEIGHT_TYPE_LIST(INFO) JL_PLAIN_TYPE_LIST(PLAIN)
+#undef INFO
+#undef PLAIN
+};
+
+/* Ids of GGUF files that joule does not read: removed, never meant for files, or newer. */
+static const struct {
+    uint32_t id;
+    const char *name;
+} refused[] = {
+    {4, "Q4_2"},        {5, "Q4_3"},        {9, "Q8_1"},        {15, "Q8_K"},
+    {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"},   {33, "Q4_0_8_8"},   {34, "TQ1_0"},
+    {35, "TQ2_0"},      {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"},
+    {40, "NVFP4"},      {41, "Q1_0"},
+};
+
+const jl_type_info *jl_type_get(uint32_t id)
+{
+    static const jl_type_info unknown = {0};
+
+    return id < JL_TYPE_MAX ? &infos[id] : &unknown;
+}
+
+const char *jl_type_name(uint32_t id)
+{
+    const char *name = jl_type_get(id)->name;
+    if (name)
+        return name;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (refused[i].id == id)
+            return refused[i].name;
+    return "unknown";
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    while (*a && toupper((unsigned char)*a) == toupper((unsigned char)*b)) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+int jl_type_find(const char *name)
+{
+    for (int id = 0; id < JL_TYPE_MAX; id++)
+        if (infos[id].name && same_name(infos[id].name, name))
+            return id;
+    return -1;
+}
+
+uint64_t jl_row_bytes(uint32_t type, uint64_t n)
+{
+    const jl_type_info *info = jl_type_get(type);
+
+    if (!info->name || n % info->block_len != 0)
+        return 0;
+    const uint64_t n_blocks = n / info->block_len;
+    return n_blocks > UINT64_MAX / info->block_bytes ? 0 : n_blocks * info->block_bytes;
+}
