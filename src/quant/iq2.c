@@ -1,4 +1,4 @@
-/* About two bits per weight: groups of 8 magnitudes from a grid, and signs. IQ2_XXS, IQ2_XS, IQ2_S. */
+/* About two bits per weight: groups of 8 magnitudes from a grid, signs. IQ2_XXS, IQ2_XS, IQ2_S. */
 #include "quant/blocks.h"
 #include "quant/float16.h"
 #include "quant/iq_tables.h"
