@@ -34,7 +34,7 @@ typedef struct {
 typedef struct {
     const char *name;    /* NUL-terminated, reader's */
     uint32_t n_dims;     /* 1..4 */
-    uint64_t ne[4];      /* elements, ne[0] innermost; unused ones are 1 */
+    uint64_t ne[4];      /* elements, ne[0] innermost, all >= 1; unused ones are 1 */
     jl_type type;
     uint64_t n_elements;
     uint64_t n_bytes;
@@ -43,15 +43,18 @@ typedef struct {
     uint32_t part;       /* 0 for a single file */
 } jl_gguf_tensor;
 
-/* Opens a file and, when it is the first part of a split one, all its parts. Every count, length,
- * type and offset is checked against the file. An unsupported tensor type is refused by name. */
+/* Opens a file and, when it is the first part of a split one, all its parts; the metadata is that of the
+ * first. Every count, length, type and offset is checked against the file. Refused with a message that names
+ * what and where: other versions and byte orders, duplicate names, nested arrays, tensors that overlap or
+ * reach past the end, tensor types joule does not know. Limits: 65,536 keys and tensors, 1000 parts. */
 JL_MUST_CHECK jl_status jl_gguf_open(const char *path, jl_gguf **out, jl_error *err);
-/* The same over memory that outlives the reader (tests, fuzzing). */
+/* The same over memory that outlives the reader (tests, fuzzing). Tensor data is as aligned as `data` is. */
 JL_MUST_CHECK jl_status jl_gguf_open_memory(const void *data, size_t n_bytes, jl_gguf **out,
                                             jl_error *err);
 void jl_gguf_close(jl_gguf *g);
 
 uint32_t jl_gguf_version(const jl_gguf *g);
+uint32_t jl_gguf_alignment(const jl_gguf *g);  /* bytes, of the first part */
 uint64_t jl_gguf_file_bytes(const jl_gguf *g); /* all parts */
 size_t jl_gguf_n_kv(const jl_gguf *g);
 const jl_gguf_kv *jl_gguf_kv_at(const jl_gguf *g, size_t i);
@@ -68,20 +71,26 @@ bool jl_gguf_get_f32(const jl_gguf *g, const char *key, uint64_t index, float *o
 bool jl_gguf_get_bool(const jl_gguf *g, const char *key, uint64_t index, bool *out);
 bool jl_gguf_get_str(const jl_gguf *g, const char *key, jl_str *out); /* scalar strings */
 /* Walks a string array front to back: it[0] = 0 at first. false at the end. */
-typedef struct { uint64_t index, pos; } jl_gguf_iter;
+typedef struct {
+    uint64_t index, pos;
+} jl_gguf_iter;
 bool jl_gguf_next_str(const jl_gguf_kv *kv, jl_gguf_iter *it, jl_str *out);
 
 /* Mapped bytes of a tensor's file part and advice, for prefault and mlock. */
 size_t jl_gguf_n_parts(const jl_gguf *g);
 const struct jl_file *jl_gguf_part_file(const jl_gguf *g, size_t part);
 
-/* ---- writer: collects descriptors, then streams tensor data in order --------------------- */
+/* ---- writer: collects descriptors, then streams tensor data in order ---------------------
+ * Writes version 3, atomically: the file appears whole at finish, or not at all. After a failure
+ * only abort is useful. */
 
 typedef struct jl_gguf_writer jl_gguf_writer;
 
+/* alignment: a power of two from 8 to 65536, 0 for the usual 32. Another value than 32 also puts
+ * general.alignment, last, unless the caller has put it. */
 JL_MUST_CHECK jl_status jl_gguf_writer_create(const char *path, uint32_t alignment,
                                               jl_gguf_writer **out, jl_error *err);
-/* Metadata, before the first data. Keys must be new. */
+/* Metadata, before the first data. Keys must be new. Values are in the machine's byte order. */
 JL_MUST_CHECK jl_status jl_gguf_put_scalar(jl_gguf_writer *w, const char *key, jl_gguf_type type,
                                            const void *value, jl_error *err);
 JL_MUST_CHECK jl_status jl_gguf_put_str(jl_gguf_writer *w, const char *key, const char *s,
