@@ -1,0 +1,140 @@
+/* Token ids against Hugging Face `tokenizers`: test_tok_golden VOCAB.gguf GOLDENS.bin, the files of
+ * scripts/make-tok-goldens. Also: the text comes back, and encoding is quick whatever the text. */
+#include "test.h"
+
+#include "base/file.h"
+#include "small_vocab.h"
+
+static jl_error err;
+static const char *vocab_path, *golden_path;
+static jl_vocab *vocab;
+
+static int open_all(void **state)
+{
+    jl_gguf *g = NULL;
+    assert_ok(jl_gguf_open(vocab_path, &g, &err));
+    const uint64_t start = jl_time_ns();
+    assert_ok(jl_vocab_create(g, &vocab, &err));
+    print_message("# %u tokens read in %.0f ms\n", jl_vocab_size(vocab),
+                  (double)(jl_time_ns() - start) / 1e6);
+    jl_gguf_close(g);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    jl_vocab_destroy(vocab);
+    return 0;
+}
+
+typedef struct {
+    const uint8_t *data;
+    size_t n_bytes, pos;
+} golden_reader;
+
+static size_t read_varint(golden_reader *r)
+{
+    size_t x = 0;
+    for (int shift = 0;; shift += 7) {
+        assert_true(r->pos < r->n_bytes && shift < 35);
+        const uint8_t b = r->data[r->pos++];
+        x |= (size_t)(b & 0x7f) << shift;
+        if (!(b & 0x80))
+            return x;
+    }
+}
+
+/* Spaces come back as spaces, marks too. */
+static void check_round_trip(const char *text, size_t len, const int32_t *ids, size_t n)
+{
+    char *back = malloc(len + 1);
+    size_t n_back = 0, k = 0;
+    for (size_t i = 0; i < n; i++)
+        n_back += jl_vocab_decode(vocab, ids[i], true, back + n_back, len - n_back);
+    for (size_t i = 0; i < len; k++) {
+        const bool mark = len - i >= 3 && memcmp(text + i, "\xe2\x96\x81", 3) == 0;
+        assert_int_equal(back[k], mark ? ' ' : text[i]);
+        i += mark ? 3 : 1;
+    }
+    assert_int_equal(n_back, k);
+    free(back);
+}
+
+static void check_string(golden_reader *r, size_t index)
+{
+    const size_t mode = read_varint(r), len = read_varint(r);
+    assert_true(len <= r->n_bytes - r->pos);
+    const char *text = (const char *)r->data + r->pos;
+    r->pos += len;
+    const size_t n = read_varint(r);
+
+    int32_t *ids = malloc((len + 1) * sizeof *ids);
+    const size_t got = jl_vocab_encode(vocab, text, len, mode ? JL_TOKENIZE_SPECIAL : 0, ids, len);
+    for (size_t i = 0; i < n; i++) {
+        const int32_t id = (int32_t)read_varint(r);
+        if (i < got && ids[i] != id)
+            fail_msg("string %zu (\"%.*s\"): token %zu is %d \"%s\", expected %d \"%s\"", index,
+                     (int)(len < 200 ? len : 200), text, i, ids[i], jl_vocab_piece(vocab, ids[i]).ptr,
+                     id, jl_vocab_piece(vocab, id).ptr);
+    }
+    if (got != n)
+        fail_msg("string %zu (\"%.*s\"): %zu tokens, expected %zu", index,
+                 (int)(len < 200 ? len : 200), text, got, n);
+    check_round_trip(text, len, ids, got);
+    free(ids);
+}
+
+static void test_ids(void **state)
+{
+    jl_file file;
+    assert_ok(jl_file_map(golden_path, &file, &err));
+    golden_reader r = {file.data, (size_t)file.n_bytes, 4};
+    assert_true(r.n_bytes > 4 && memcmp(r.data, "JTG1", 4) == 0);
+    const size_t count = read_varint(&r);
+    assert_true(count >= 10000);
+    for (size_t i = 0; i < count; i++)
+        check_string(&r, i);
+    assert_int_equal(r.pos, r.n_bytes);
+    print_message("# %zu strings\n", count);
+    jl_file_unmap(&file);
+}
+
+/* 10 MB of the goldens' own texts as one line, of one character, and of newlines. */
+static void test_speed(void **state)
+{
+    const size_t len = 10000000;
+    char *text = malloc(len);
+    jl_file file;
+    assert_ok(jl_file_map(golden_path, &file, &err));
+    for (int kind = 0; kind < 5; kind++) {
+        static const char *const names[] = {"mixed, no newline", "letter a", "spaces", "newlines",
+                                            "less-than signs, specials parsed"};
+        for (size_t i = 0; i < len; i++) {
+            const char c = (char)file.data[i % file.n_bytes];
+            text[i] = kind == 0 ? (c == '\n' ? ' ' : c) : "?a \n<"[kind];
+        }
+        const uint64_t start = jl_time_ns();
+        const size_t n = jl_vocab_encode(vocab, text, len, kind == 4 ? JL_TOKENIZE_SPECIAL : 0, NULL, 0);
+        const double seconds = (double)(jl_time_ns() - start) / 1e9;
+        assert_in_range(n, len / 100, len);
+        print_message("# 10 MB of %s: %zu tokens in %.2f s\n", names[kind], n, seconds);
+        assert_true(seconds < 60); /* seconds, with room for sanitizers and a loaded machine */
+    }
+    jl_file_unmap(&file);
+    free(text);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fprintf(stderr, "usage: %s VOCAB.gguf GOLDENS.bin\n", argv[0]);
+        return 2;
+    }
+    vocab_path = argv[1];
+    golden_path = argv[2];
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_speed),
+    };
+    return cmocka_run_group_tests_name("tok_golden", tests, open_all, close_all);
+}
