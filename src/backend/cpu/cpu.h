@@ -1,0 +1,102 @@
+/* Inside the CPU backend: its state and the operations, one group per file. */
+#ifndef JL_BACKEND_CPU_CPU_H
+#define JL_BACKEND_CPU_CPU_H
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "base/mem.h"
+#include "base/pool.h"
+
+/* Quantised activation rows [n][n_in]. */
+typedef struct {
+    int8_t *q;
+    float *d;
+    int16_t *sum;
+} cpu_act;
+
+/* Tokens of one sequence whose queries are computed together. */
+typedef struct {
+    uint32_t token, n_tokens;
+} cpu_tile;
+
+typedef struct {
+    jl_backend base;
+    jl_backend_limits limits;
+    jl_cpu_kernels k;
+    unsigned features;
+    jl_pool *pool;
+    jl_queue queue;
+
+    void *block; /* one mapping holds everything below */
+    uint64_t block_bytes;
+    cpu_act act;      /* [n_tokens][n_in] */
+    cpu_act act_h;    /* [n_tokens * n_used][n_ff_expert] */
+    float *h;         /* the same as F32, for float experts */
+    float *rope[2];   /* [n_tokens][head_dim]: cos, sin */
+    uint32_t rope_dim[2];
+    cpu_tile *tiles;  /* [n_tokens] */
+    uint32_t *expert_start; /* [n_expert + 1] */
+    uint32_t *expert_token; /* [n_tokens * n_used] sorted by expert */
+    float *expert_weight;   /* the same order */
+    float *partial;   /* split attention: (m, l, o) of a wave of blocks, then of the running state */
+    uint64_t partial_bytes;
+    uint8_t *thread_mem; /* thread i at i * thread_bytes */
+    uint64_t thread_bytes;
+    uint64_t mm_scratch_bytes, tmp_bytes, attn_bytes; /* parts of a thread's memory, in this order */
+} cpu_backend;
+
+static inline cpu_backend *cpu_of(jl_backend *be)
+{
+    return (cpu_backend *)be;
+}
+static inline void *cpu_mm_scratch(const cpu_backend *c, int ith)
+{
+    return c->thread_mem + (uint64_t)ith * c->thread_bytes;
+}
+static inline float *cpu_tmp(const cpu_backend *c, int ith)
+{
+    return (float *)(void *)(c->thread_mem + (uint64_t)ith * c->thread_bytes + c->mm_scratch_bytes);
+}
+static inline uint8_t *cpu_attn_mem(const cpu_backend *c, int ith)
+{
+    return c->thread_mem + (uint64_t)ith * c->thread_bytes + c->mm_scratch_bytes + c->tmp_bytes;
+}
+static inline bool cpu_type_is_float(jl_type type)
+{
+    return type == JL_TYPE_F32 || type == JL_TYPE_F16 || type == JL_TYPE_BF16;
+}
+
+/* Quantises the rows of x (F32 [n_in][n]) into act, on all threads. */
+void cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act);
+
+/* ops_vec.c */
+void cpu_embed(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,
+               const jl_tensor *y);
+void cpu_rms_norm(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                  const jl_tensor *y);
+void cpu_rms_norm_add(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                      const jl_tensor *y);
+void cpu_geglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y);
+void cpu_add_scale(jl_backend *be, const jl_tensor *x, const jl_tensor *y, float scale);
+void cpu_mul_row(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float scale,
+                 const jl_tensor *y);
+void cpu_softcap(jl_backend *be, const jl_tensor *x, float cap);
+void cpu_gather_rows(jl_backend *be, const jl_tensor *x, const uint32_t *rows, const jl_tensor *y);
+/* ops_matmul.c */
+void cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs);
+/* ops_rope.c */
+void cpu_rope_prepare(jl_backend *be, int slot, const float *inv_freq, uint32_t head_dim,
+                      float mscale, const int32_t *pos, uint32_t n_tokens);
+void cpu_head_norm_rope(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                        uint32_t head_dim, int slot);
+/* ops_kv.c */
+void cpu_kv_store(jl_backend *be, const jl_tensor *k, const jl_tensor *v, const jl_kv_layer *kv,
+                  const jl_kv_batch *batch);
+/* ops_attn.c */
+void cpu_attention(jl_backend *be, const jl_tensor *q, const jl_kv_layer *kv,
+                   const jl_kv_batch *batch, uint32_t n_head, const jl_tensor *y);
+/* ops_moe.c */
+void cpu_router(jl_backend *be, const jl_router_args *a);
+void cpu_experts(jl_backend *be, const jl_experts_args *a);
+
+#endif

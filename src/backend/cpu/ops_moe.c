@@ -1,0 +1,239 @@
+/* Mixture of experts: the router, and the experts' FFN with tokens sorted by expert. Outputs are
+ * added in ascending expert id by the thread that owns the output rows, so no batch or thread count
+ * changes the order (docs/numerics.md, section 5). */
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/mathf.h"
+
+typedef struct {
+    cpu_backend *c;
+    const jl_router_args *a;
+} router_ctx;
+
+/* Softmax over all experts, the n_used best by probability (ties: lower id), their weights. */
+static void choose(const jl_router_args *a, size_t t, float *p, float *taken)
+{
+    const uint32_t n = a->w->ne[1];
+    const uint32_t n_used = a->ids.ne[0];
+    int32_t *ids = (int32_t *)(void *)jl_tensor_row(&a->ids, t);
+    float *weights = jl_tensor_row(&a->weights, t);
+    float top = p[0];
+    float sum = 0.0f;
+
+    for (uint32_t e = 1; e < n; e++)
+        top = p[e] > top ? p[e] : top;
+    for (uint32_t e = 0; e < n; e++) {
+        p[e] = jl_expf(p[e] - top);
+        sum += p[e];
+        taken[e] = 0.0f;
+    }
+    for (uint32_t e = 0; e < n; e++)
+        p[e] /= sum;
+    for (uint32_t k = 0; k < n_used; k++) {
+        uint32_t best = n;
+        for (uint32_t e = 0; e < n; e++)
+            if (taken[e] == 0.0f && (best == n || p[e] > p[best]))
+                best = e;
+        taken[best] = 1.0f;
+    }
+
+    float chosen = 0.0f;
+    uint32_t k = 0;
+    for (uint32_t e = 0; e < n; e++)
+        if (taken[e] != 0.0f) {
+            ids[k] = (int32_t)e;
+            weights[k++] = p[e];
+            chosen += p[e];
+        }
+    const float *scale = a->scale && a->scale->buf ? jl_tensor_f32(a->scale) : NULL;
+    for (k = 0; k < n_used; k++) {
+        weights[k] /= chosen;
+        if (scale)
+            weights[k] *= scale[ids[k]];
+    }
+}
+
+static void router_rows(void *ctx, int ith, int nth)
+{
+    const router_ctx *r = ctx;
+    const jl_router_args *a = r->a;
+    const jl_range rows = jl_split(a->x->ne[1], 1, ith, nth);
+    float *p = cpu_tmp(r->c, ith);
+
+    for (size_t t = rows.begin; t < rows.end; t++) {
+        const jl_mm_args mm = {
+            .w = jl_tensor_host(a->w), .w_stride = a->w->row_bytes, .n_rows = a->w->ne[1],
+            .n_in = a->w->ne[0], .x = jl_tensor_row(a->x, t), .n_cols = 1, .y = p,
+            .y_stride = a->w->ne[1], .scratch = cpu_mm_scratch(r->c, ith),
+        };
+        r->c->k.mm[a->w->type](&mm);
+        choose(a, t, p, p + a->w->ne[1]);
+    }
+}
+
+void cpu_router(jl_backend *be, const jl_router_args *a)
+{
+    cpu_backend *c = cpu_of(be);
+    router_ctx r = {.c = c, .a = a};
+
+    if (a->x->ne[1] == 1)
+        router_rows(&r, 0, 1);
+    else
+        jl_pool_run(c->pool, router_rows, &r);
+}
+
+typedef struct {
+    cpu_backend *c;
+    const jl_experts_args *a;
+    const jl_tensor *gate, *up; /* the same tensor when fused */
+    uint32_t up_row;            /* first row of up in it */
+    uint32_t n_ff, n_embd, n_expert;
+    size_t tile;
+} moe_ctx;
+
+/* Counting sort of (token, rank) by expert; tokens ascend within an expert. */
+static void sort_tokens(cpu_backend *c, const jl_experts_args *a, uint32_t n_expert)
+{
+    const uint32_t n_tokens = a->x->ne[1];
+    const uint32_t n_used = a->ids->ne[0];
+    uint32_t *start = c->expert_start;
+
+    memset(start, 0, (n_expert + 1) * sizeof *start);
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        const int32_t *ids = (const int32_t *)(const void *)jl_tensor_row(a->ids, t);
+        for (uint32_t k = 0; k < n_used; k++)
+            start[ids[k] + 1]++;
+    }
+    for (uint32_t e = 0; e < n_expert; e++)
+        start[e + 1] += start[e];
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        const int32_t *ids = (const int32_t *)(const void *)jl_tensor_row(a->ids, t);
+        const float *weights = jl_tensor_row(a->weights, t);
+        for (uint32_t k = 0; k < n_used; k++) {
+            const uint32_t i = start[ids[k]]++;
+            c->expert_token[i] = t;
+            c->expert_weight[i] = weights[k];
+        }
+    }
+    for (uint32_t e = n_expert; e > 0; e--)
+        start[e] = start[e - 1];
+    start[0] = 0;
+}
+
+static void mm_rows(const moe_ctx *m, const jl_tensor *w, uint32_t expert, uint32_t row,
+                    jl_mm_args *mm)
+{
+    mm->w = jl_tensor_host(w) + ((uint64_t)expert * w->ne[1] + row) * w->row_bytes;
+    mm->w_stride = w->row_bytes;
+    mm->n_in = w->ne[0];
+    m->c->k.mm[w->type](mm);
+}
+
+/* h = gelu(gate) * up for rows [row, row + n) of one expert, all its tokens; quantised if down is. */
+static void gate_up_tile(const moe_ctx *m, uint32_t expert, uint32_t row, int ith)
+{
+    cpu_backend *c = m->c;
+    const uint32_t begin = c->expert_start[expert];
+    const uint32_t n_cols = c->expert_start[expert + 1] - begin;
+    const uint32_t n_rows = m->n_ff - row < m->tile ? m->n_ff - row : (uint32_t)m->tile;
+    float *gate = cpu_tmp(c, ith);
+    float *up = gate + (size_t)n_cols * n_rows;
+    jl_mm_args mm = {
+        .n_rows = n_rows, .q = c->act.q, .d = c->act.d, .sum = c->act.sum,
+        .x = jl_tensor_f32(m->a->x), .cols = c->expert_token + begin, .n_cols = n_cols,
+        .y_stride = n_rows, .scratch = cpu_mm_scratch(c, ith),
+    };
+
+    mm.y = gate;
+    mm_rows(m, m->gate, expert, row, &mm);
+    mm.y = up;
+    mm_rows(m, m->up, expert, m->up_row + row, &mm);
+
+    const bool quantise = !cpu_type_is_float(m->a->down->type);
+    for (uint32_t i = 0; i < n_cols; i++) {
+        const size_t at = (size_t)(begin + i) * m->n_ff + row;
+        float *g = gate + (size_t)i * n_rows;
+        if (!quantise) {
+            c->k.geglu(g, up + (size_t)i * n_rows, c->h + at, n_rows);
+            continue;
+        }
+        c->k.geglu(g, up + (size_t)i * n_rows, g, n_rows);
+        c->k.act_quantize(g, n_rows, c->act_h.q + at, c->act_h.d + at / 32, c->act_h.sum + at / 16);
+    }
+}
+
+/* Task i of n_experts * n_tiles is expert i / n_tiles; experts without tokens cost nothing. */
+static void gate_up_tiles(void *ctx, int ith, int nth)
+{
+    const moe_ctx *m = ctx;
+    const uint32_t n_tiles = (uint32_t)((m->n_ff + m->tile - 1) / m->tile);
+    (void)nth;
+
+    for (;;) {
+        const size_t i = jl_queue_take(&m->c->queue);
+        const uint32_t expert = (uint32_t)(i / n_tiles);
+        if (expert >= m->n_expert)
+            return;
+        if (m->c->expert_start[expert] != m->c->expert_start[expert + 1])
+            gate_up_tile(m, expert, (uint32_t)((i % n_tiles) * m->tile), ith);
+    }
+}
+
+static void down_tile(const moe_ctx *m, uint32_t row, int ith)
+{
+    cpu_backend *c = m->c;
+    const uint32_t n_rows = m->n_embd - row < m->tile ? m->n_embd - row : (uint32_t)m->tile;
+    float *tmp = cpu_tmp(c, ith);
+
+    for (uint32_t t = 0; t < m->a->x->ne[1]; t++)
+        memset(jl_tensor_row(m->a->y, t) + row, 0, n_rows * sizeof(float));
+    for (uint32_t e = 0; e < m->n_expert; e++) {
+        const uint32_t begin = c->expert_start[e];
+        const uint32_t n_cols = c->expert_start[e + 1] - begin;
+        if (n_cols == 0)
+            continue;
+        const size_t at = (size_t)begin * m->n_ff;
+        jl_mm_args mm = {
+            .n_rows = n_rows, .q = c->act_h.q + at, .d = c->act_h.d + at / 32,
+            .sum = c->act_h.sum + at / 16, .x = c->h + at, .n_cols = n_cols, .y = tmp,
+            .y_stride = n_rows, .scratch = cpu_mm_scratch(c, ith),
+        };
+        mm_rows(m, m->a->down, e, row, &mm);
+        for (uint32_t i = 0; i < n_cols; i++)
+            c->k.axpy(c->expert_weight[begin + i], tmp + (size_t)i * n_rows,
+                      jl_tensor_row(m->a->y, c->expert_token[begin + i]) + row, n_rows);
+    }
+}
+
+static void down_tiles(void *ctx, int ith, int nth)
+{
+    const moe_ctx *m = ctx;
+    (void)nth;
+
+    for (;;) {
+        const size_t i = jl_queue_take(&m->c->queue);
+        if (i * m->tile >= m->n_embd)
+            return;
+        down_tile(m, (uint32_t)(i * m->tile), ith);
+    }
+}
+
+void cpu_experts(jl_backend *be, const jl_experts_args *a)
+{
+    cpu_backend *c = cpu_of(be);
+    const bool fused = a->gate_up && a->gate_up->buf;
+    moe_ctx m = {
+        .c = c, .a = a, .gate = fused ? a->gate_up : a->gate, .up = fused ? a->gate_up : a->up,
+        .up_row = fused ? a->n_ff : 0, .n_ff = a->n_ff, .n_embd = a->down->ne[1],
+        .n_expert = a->down->ne[2], .tile = c->k.mm_tile_rows,
+    };
+
+    sort_tokens(c, a, m.n_expert);
+    if (!cpu_type_is_float(m.gate->type) || !cpu_type_is_float(m.up->type))
+        cpu_act_rows(c, a->x, &c->act);
+    jl_queue_reset(&c->queue);
+    jl_pool_run(c->pool, gate_up_tiles, &m);
+    jl_queue_reset(&c->queue);
+    jl_pool_run(c->pool, down_tiles, &m);
+}
