@@ -95,8 +95,9 @@ JL_API const char *jl_detok_push(jl_detok *detok, int32_t token, size_t *len);
 /* Returns what is left, incomplete UTF-8 replaced by U+FFFD, and resets. */
 JL_API const char *jl_detok_flush(jl_detok *detok, size_t *len);
 
-/* Text of a token as stored in the vocabulary, "" if out of range. */
-JL_API const char *jl_token_text(const jl_model *model, int32_t token);
+/* Text of a token as stored in the vocabulary: *len bytes, not NUL-terminated, the model's. Out of
+ * range: "" and 0. */
+JL_API const char *jl_token_text(const jl_model *model, int32_t token, size_t *len);
 /* Id of a special token by its text, -1 if the vocabulary has none. */
 JL_API int32_t jl_token_find(const jl_model *model, const char *text);
 /* Whether the token ends a generation (<eos>, <turn|>, <|tool_response> for Gemma 4). */
@@ -150,8 +151,9 @@ typedef struct {
 } jl_piece;
 
 /* Runs the pieces. The logits of a token depend on its sequence's tokens alone: not on how they
- * were cut into pieces, batched with others, threaded or cached. On JL_CANCELLED or any failure the
- * sequences keep the length they had. */
+ * were cut into pieces, batched with others, threaded or cached. Each sequence has at most one piece
+ * in a call. On JL_CANCELLED or any failure the sequences keep the tokens of the micro-batches that
+ * were finished: jl_seq_length says how many. */
 JL_API JL_MUST_CHECK jl_status jl_session_eval(jl_session *session, const jl_piece *pieces,
                                                size_t n_pieces, jl_error *err);
 
@@ -159,8 +161,8 @@ JL_API JL_MUST_CHECK jl_status jl_session_eval(jl_session *session, const jl_pie
  * valid until the next eval. NULL if that piece asked for none. */
 JL_API const float *jl_session_logits(const jl_session *session, size_t piece);
 
-/* As eval of one piece, but hands over the logits of every token in order (and the final-norm
- * hidden state when the caller wants it). */
+/* As eval of one piece, but hands over the logits of every token in order ; computes
+ * n_logits_max rows at once. */
 typedef void jl_logits_fn(void *ctx, size_t index, const float *logits);
 JL_API JL_MUST_CHECK jl_status jl_session_eval_all(jl_session *session, const jl_piece *piece,
                                                    jl_logits_fn *fn, void *ctx, jl_error *err);
@@ -185,6 +187,9 @@ JL_API size_t jl_seq_min_length(const jl_session *session, int32_t seq);
  * n_layer the final norm. x is [n_tokens][n_embd]. */
 typedef void jl_layer_fn(void *ctx, int layer, const float *x, size_t n_tokens);
 JL_API void jl_session_observe(jl_session *session, jl_layer_fn *fn, void *ctx);
+
+/* One line about the device and the kernels in use; returns the length. */
+JL_API size_t jl_session_describe(const jl_session *session, char *text, size_t cap);
 
 /* Hardware and choices, for `doctor`: a NUL-terminated, multi-line text, "key: value" per line. */
 JL_API size_t jl_describe_machine(char *text, size_t cap);

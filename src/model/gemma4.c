@@ -189,6 +189,14 @@ static void observe(const jl_graph *g, int layer, const jl_tensor *x)
         g->observe(g->observe_ctx, layer, jl_tensor_f32(x), x->ne[1]);
 }
 
+jl_status jl_gemma4_head(const jl_graph *g, jl_error *err)
+{
+    const jl_tensor x = view(&g->act->x, g->m->hp.n_embd, g->n_tokens);
+
+    head(g, &x);
+    return g->be->ops->wait(g->be, err);
+}
+
 jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err)
 {
     const jl_hparams *hp = &g->m->hp;

@@ -49,4 +49,7 @@ typedef struct {
 /* Fills act->out and act->logits rows 0 .. n_out-1. JL_CANCELLED between layers. */
 JL_MUST_CHECK jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err);
 
+/* Logits of other rows of the same micro-batch (act->x still holds it): act->logits again. */
+JL_MUST_CHECK jl_status jl_gemma4_head(const jl_graph *g, jl_error *err);
+
 #endif

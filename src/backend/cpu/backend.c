@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/describe.h"
 #include "base/cpu.h"
 
 /* Bytes for partial results of attention split over keys. */
@@ -204,3 +205,12 @@ const jl_backend_ops jl_backend_cpu = {
     .gather_rows = cpu_gather_rows,
     .describe = cpu_describe,
 };
+
+size_t jl_cpu_describe_kernels(char *text, size_t cap)
+{
+    jl_cpu_kernels k;
+
+    jl_cpu_kernels_init(&k, jl_cpu_features());
+    const int n = snprintf(text, cap, "%s", k.name);
+    return n < 0 ? 0 : (size_t)n;
+}

@@ -1,0 +1,204 @@
+/* Running pieces of sequences: cut into micro-batches, computed, logits kept for who wants them. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "engine/session.h"
+
+/* What an eval does with the logits of a token. */
+typedef struct {
+    jl_logits_fn *fn; /* NULL: keep the last row of each piece */
+    void *ctx;
+} logits_sink;
+
+static jl_status check_piece(const jl_session *s, const jl_piece *p, jl_error *err)
+{
+    if (p->seq < 0 || (uint32_t)p->seq >= s->params.n_seq_max)
+        return jl_fail(err, JL_INVALID, "sequence %d does not exist; this session has 0 to %u", p->seq,
+                       s->params.n_seq_max - 1);
+    if (p->n_tokens == 0 || !p->tokens)
+        return jl_fail(err, JL_INVALID, "a piece of sequence %d has no tokens", p->seq);
+    for (size_t i = 0; i < p->n_tokens; i++)
+        if (p->tokens[i] < 0 || (uint32_t)p->tokens[i] >= s->m->hp.n_vocab)
+            return jl_fail(err, JL_INVALID, "token %d at index %zu is outside the vocabulary of %u",
+                           p->tokens[i], i, s->m->hp.n_vocab);
+    const size_t have = jl_kv_length(s->kv, p->seq);
+    if (p->n_tokens > s->params.n_ctx - have)
+        return jl_fail(err, JL_TOO_LARGE, "%zu tokens do not fit: sequence %d holds %zu of a context "
+                       "of %u tokens (raise -c)", p->n_tokens, p->seq, have, s->params.n_ctx);
+    return JL_OK;
+}
+
+static jl_status check_pieces(const jl_session *s, const jl_piece *pieces, size_t n, jl_error *err)
+{
+    uint32_t n_logits = 0;
+
+    if (n == 0 || n > s->params.n_seq_max)
+        return jl_fail(err, JL_INVALID, "%zu pieces; a call takes 1 to %u, one per sequence", n,
+                       s->params.n_seq_max);
+    for (size_t i = 0; i < n; i++) {
+        JL_TRY(check_piece(s, &pieces[i], err));
+        n_logits += !pieces[i].no_logits;
+        for (size_t j = 0; j < i; j++)
+            if (pieces[j].seq == pieces[i].seq)
+                return jl_fail(err, JL_INVALID, "sequence %d has two pieces in one call",
+                               pieces[i].seq);
+    }
+    if (n_logits > s->params.n_logits_max)
+        return jl_fail(err, JL_INVALID, "%u pieces want logits; the session keeps %u rows", n_logits,
+                       s->params.n_logits_max);
+    return JL_OK;
+}
+
+/* Adds tokens of a piece to the micro-batch until it is full; every: all tokens want logits. */
+static jl_status fill(jl_session *s, const jl_piece *p, size_t index, bool every, jl_error *err)
+{
+    jl_ubatch *ub = &s->ub;
+    const size_t done = s->piece_done[index];
+    const size_t left = p->n_tokens - done;
+    const size_t room = s->params.n_ubatch - ub->n;
+    const size_t n = left < room ? left : room;
+    const size_t start = jl_kv_length(s->kv, p->seq);
+
+    JL_TRY(jl_kv_reserve(s->kv, p->seq, n, err));
+    for (size_t i = 0; i < n; i++, ub->n++) {
+        ub->tokens[ub->n] = p->tokens[done + i];
+        ub->pos[ub->n] = (int32_t)(start + i);
+        for (int g = 0; g < JL_KV_GROUPS; g++)
+            ub->pages[g][ub->n] = jl_kv_pages(s->kv, p->seq, g);
+        if (every || (done + i + 1 == p->n_tokens && !p->no_logits)) {
+            ub->out_rows[ub->n_out] = ub->n;
+            ub->out_piece[ub->n_out++] = (uint32_t)index;
+        }
+    }
+    s->piece_done[index] = done + n;
+    return JL_OK;
+}
+
+static jl_graph graph_of(jl_session *s)
+{
+    return (jl_graph){
+        .m = s->m, .be = s->be, .kv = s->kv, .act = &s->act,
+        .inv_freq = s->inv_freq, .inv_freq_swa = s->inv_freq_swa, .mscale = s->mscale,
+        .n_tokens = s->ub.n, .tokens = s->ub.tokens, .pos = s->ub.pos,
+        .pages = {(const int32_t *const *)s->ub.pages[0], (const int32_t *const *)s->ub.pages[1]},
+        .out_rows = s->ub.out_rows, .n_out = s->ub.n_out,
+        .cancel = &s->cancel, .observe = s->observe, .observe_ctx = s->observe_ctx,
+    };
+}
+
+static jl_status download(jl_session *s, uint32_t n, float *dst, jl_error *err)
+{
+    jl_tensor t = s->act.logits;
+
+    t.ne[1] = n;
+    return s->be->ops->download(s->be, &t, dst, err);
+}
+
+/* Runs the micro-batch and keeps the logits rows of pieces that end in it. */
+static jl_status run_keep(jl_session *s, jl_error *err)
+{
+    const jl_graph g = graph_of(s);
+
+    JL_TRY(jl_gemma4_forward(&g, err));
+    if (g.n_out == 0)
+        return JL_OK;
+    JL_TRY(download(s, g.n_out, s->logits + (size_t)s->n_logits * s->m->hp.n_vocab, err));
+    for (uint32_t i = 0; i < g.n_out; i++)
+        s->logits_row[s->n_logits++] = (int32_t)s->ub.out_piece[i];
+    return JL_OK;
+}
+
+/* Runs the micro-batch and hands over the logits of all its tokens, n_logits_max rows at a time. */
+static jl_status run_all(jl_session *s, const logits_sink *sink, size_t first, jl_error *err)
+{
+    const uint32_t step = s->params.n_logits_max;
+    const uint32_t n = s->ub.n_out;
+    jl_graph g = graph_of(s);
+
+    g.n_out = n < step ? n : step;
+    JL_TRY(jl_gemma4_forward(&g, err));
+    for (uint32_t row = 0;; ) {
+        JL_TRY(download(s, g.n_out, s->logits, err));
+        for (uint32_t i = 0; i < g.n_out; i++)
+            sink->fn(sink->ctx, first + row + i, s->logits + (size_t)i * s->m->hp.n_vocab);
+        row += g.n_out;
+        if (row >= n)
+            return JL_OK;
+        g.out_rows = s->ub.out_rows + row;
+        g.n_out = n - row < step ? n - row : step;
+        JL_TRY(jl_gemma4_head(&g, err));
+    }
+}
+
+static void commit(jl_session *s, const jl_piece *pieces, size_t n_pieces, const size_t *before)
+{
+    for (size_t i = 0; i < n_pieces; i++)
+        if (s->piece_done[i] > before[i])
+            jl_kv_commit(s->kv, pieces[i].seq, s->piece_done[i] - before[i]);
+}
+
+static size_t sum_done(const jl_session *s, size_t n_pieces)
+{
+    size_t sum = 0;
+
+    for (size_t i = 0; i < n_pieces; i++)
+        sum += s->piece_done[i];
+    return sum;
+}
+
+static jl_status eval(jl_session *s, const jl_piece *pieces, size_t n_pieces,
+                      const logits_sink *sink, jl_error *err)
+{
+    size_t total = 0;
+
+    s->n_logits = 0;
+    atomic_store(&s->cancel, false);
+    for (size_t i = 0; i < n_pieces; i++) {
+        s->piece_done[i] = 0;
+        total += pieces[i].n_tokens;
+    }
+    for (size_t done = 0; done < total;) {
+        s->ub.n = 0;
+        s->ub.n_out = 0;
+        memcpy(s->piece_before, s->piece_done, n_pieces * sizeof *s->piece_done);
+        for (size_t i = 0; i < n_pieces && s->ub.n < s->params.n_ubatch; i++)
+            if (s->piece_done[i] < pieces[i].n_tokens)
+                JL_TRY(fill(s, &pieces[i], i, sink->fn != NULL, err));
+        if (sink->fn)
+            JL_TRY(run_all(s, sink, done, err));
+        else
+            JL_TRY(run_keep(s, err));
+        commit(s, pieces, n_pieces, s->piece_before);
+        done = sum_done(s, n_pieces);
+        if (s->params.progress)
+            s->params.progress(s->params.progress_ctx, done, total);
+    }
+    return JL_OK;
+}
+
+jl_status jl_session_eval(jl_session *s, const jl_piece *pieces, size_t n_pieces, jl_error *err)
+{
+    const logits_sink keep = {0};
+
+    s->n_logits = 0;
+    JL_TRY(check_pieces(s, pieces, n_pieces, err));
+    return eval(s, pieces, n_pieces, &keep, err);
+}
+
+jl_status jl_session_eval_all(jl_session *s, const jl_piece *piece, jl_logits_fn *fn, void *ctx,
+                              jl_error *err)
+{
+    const logits_sink sink = {.fn = fn, .ctx = ctx};
+
+    s->n_logits = 0;
+    JL_TRY(check_piece(s, piece, err));
+    return eval(s, piece, 1, &sink, err);
+}
+
+const float *jl_session_logits(const jl_session *s, size_t piece)
+{
+    for (uint32_t r = 0; r < s->n_logits; r++)
+        if (s->logits_row[r] == (int32_t)piece)
+            return s->logits + (size_t)r * s->m->hp.n_vocab;
+    return NULL;
+}

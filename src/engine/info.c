@@ -1,0 +1,157 @@
+/* Facts about a model and a machine, for people. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/file.h"
+#include "backend/describe.h"
+#include "model/model.h"
+
+/* Groups of tensors a person thinks in. */
+enum { EMBD, ATTENTION, FFN_DENSE, EXPERTS, ROUTER, NORMS, PLE, OTHER, N_GROUPS };
+static const char *const group_names[N_GROUPS] = {
+    "token_embd", "attention", "ffn dense", "experts", "router", "norms", "per-layer embd", "other"};
+
+static bool has(const char *name, const char *part)
+{
+    return strstr(name, part) != NULL;
+}
+
+static int group_of(const char *name)
+{
+    if (has(name, "norm.weight") || has(name, "norm_") || has(name, "_norm") ||
+        has(name, ".layer_output_scale"))
+        return NORMS;
+    if (has(name, "per_layer_") || has(name, ".inp_gate.") || has(name, ".proj."))
+        return PLE;
+    if (has(name, "ffn_gate_inp") || has(name, "exps.scale"))
+        return ROUTER;
+    if (has(name, "_exps."))
+        return EXPERTS;
+    if (has(name, ".ffn_"))
+        return FFN_DENSE;
+    if (has(name, ".attn_"))
+        return ATTENTION;
+    if (has(name, "token_embd") || strcmp(name, "output.weight") == 0)
+        return EMBD;
+    return OTHER;
+}
+
+/* Part of a tensor used for one token: all, the chosen experts, or one row of an embedding. */
+static double share_used(const jl_model *m, const jl_gguf_tensor *t)
+{
+    const int g = group_of(t->name);
+
+    if (g == EXPERTS && m->hp.n_expert)
+        return (double)m->hp.n_expert_used / m->hp.n_expert;
+    if (strcmp(t->name, "per_layer_token_embd.weight") == 0)
+        return 1.0 / (double)t->ne[1];
+    if (strcmp(t->name, "token_embd.weight") == 0 && m->output.buf &&
+        jl_gguf_find_tensor(m->gguf, "output.weight"))
+        return 1.0 / (double)t->ne[1];
+    return 1.0;
+}
+
+static const char *variant(const jl_hparams *hp)
+{
+    if (hp->n_layer == 30 && hp->n_expert == 128)
+        return "26B-A4B";
+    if (hp->n_layer == 35 && hp->n_embd == 1536)
+        return "E2B";
+    if (hp->n_layer == 42 && hp->n_embd == 2560)
+        return "E4B";
+    if (hp->n_layer == 48 && hp->n_embd == 3840)
+        return "12B";
+    if (hp->n_layer == 60 && hp->n_embd == 5376)
+        return "31B";
+    return "";
+}
+
+static void sampling_info(const jl_model *m, jl_model_info *info)
+{
+    int64_t top_k;
+
+    info->temperature = info->top_p = info->min_p = NAN;
+    info->top_k = -1;
+    jl_gguf_get_f32(m->gguf, "general.sampling.temp", 0, &info->temperature);
+    jl_gguf_get_f32(m->gguf, "general.sampling.top_p", 0, &info->top_p);
+    jl_gguf_get_f32(m->gguf, "general.sampling.min_p", 0, &info->min_p);
+    if (jl_gguf_get_i64(m->gguf, "general.sampling.top_k", 0, &top_k) && top_k >= 0 &&
+        top_k < INT32_MAX)
+        info->top_k = (int32_t)top_k;
+}
+
+void jl_model_get_info(const jl_model *m, jl_model_info *info)
+{
+    double active = 0.0;
+    double bytes = 0.0;
+
+    *info = (jl_model_info){
+        .architecture = m->architecture,
+        .name = m->name ? m->name : "",
+        .variant = variant(&m->hp),
+        .chat_template = m->chat_template,
+        .n_layer = m->hp.n_layer,
+        .n_embd = m->hp.n_embd,
+        .n_vocab = m->hp.n_vocab,
+        .n_ctx_train = m->hp.n_ctx_train,
+        .n_expert = m->hp.n_expert,
+        .n_expert_used = m->hp.n_expert_used,
+        .n_tensors = (uint32_t)jl_gguf_n_tensors(m->gguf),
+        .file_bytes = jl_gguf_file_bytes(m->gguf),
+        .bos = jl_vocab_bos(m->vocab),
+        .eos = jl_vocab_eos(m->vocab),
+    };
+    for (size_t i = 0; i < jl_gguf_n_tensors(m->gguf); i++) {
+        const jl_gguf_tensor *t = jl_gguf_tensor_at(m->gguf, i);
+        const double share = share_used(m, t);
+        info->n_params += t->n_elements;
+        active += share * (double)t->n_elements;
+        bytes += share * (double)t->n_bytes;
+    }
+    info->n_params_active = (uint64_t)(active + 0.5);
+    info->bytes_per_token = (uint64_t)(bytes + 0.5);
+    sampling_info(m, info);
+}
+
+size_t jl_model_groups(const jl_model *m, jl_model_group *rows, size_t cap)
+{
+    size_t n = 0;
+
+    for (int g = 0; g < N_GROUPS; g++) {
+        for (uint32_t type = 0; type < JL_TYPE_MAX; type++) {
+            jl_model_group row = {.group = group_names[g], .type = jl_type_name(type)};
+            for (size_t i = 0; i < jl_gguf_n_tensors(m->gguf); i++) {
+                const jl_gguf_tensor *t = jl_gguf_tensor_at(m->gguf, i);
+                if ((uint32_t)t->type != type || group_of(t->name) != g)
+                    continue;
+                row.n_tensors++;
+                row.n_params += t->n_elements;
+                row.bytes += t->n_bytes;
+            }
+            if (row.n_tensors == 0)
+                continue;
+            if (n < cap)
+                rows[n] = row;
+            n++;
+        }
+    }
+    return n;
+}
+
+size_t jl_describe_machine(char *text, size_t cap)
+{
+    char features[256];
+    char kernels[512];
+
+    jl_cpu_names(jl_cpu_features(), features, sizeof features);
+    jl_cpu_describe_kernels(kernels, sizeof kernels);
+    const int n = snprintf(
+        text, cap,
+        "processor: %s\ncores: %d physical, %d logical\nfeatures: %s\nkernels: %s\n"
+        "memory: %.1f GiB total, %.1f GiB available\n",
+        jl_cpu_model(), jl_cpu_cores(), jl_cpu_count(), features[0] ? features : "none", kernels,
+        (double)jl_memory_total() / 1073741824.0, (double)jl_memory_available() / 1073741824.0);
+    return n < 0 ? 0 : (size_t)n;
+}

@@ -1,0 +1,264 @@
+/* Creating a session: the memory need is measured with the code that later lays it out. */
+#include "engine/session.h"
+
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/mem.h"
+
+enum { DEFAULT_CTX = 8192, DEFAULT_UBATCH = 512, MAX_UBATCH = 8192, MAX_SEQ = 4096, MAX_THREADS = 256 };
+
+static uint32_t or_default(uint32_t value, uint32_t fallback)
+{
+    return value ? value : fallback;
+}
+
+static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_session_params *p,
+                         jl_error *err)
+{
+    *p = in ? *in : (jl_session_params){0};
+    if (!m->layers)
+        return jl_fail(err, JL_INVALID, "the model was opened without weights (vocab_only)");
+
+    const uint32_t ctx = m->hp.n_ctx_train < DEFAULT_CTX ? m->hp.n_ctx_train : DEFAULT_CTX;
+    const uint32_t cores = (uint32_t)jl_cpu_cores();
+    p->n_ctx = or_default(p->n_ctx, ctx);
+    p->n_seq_max = or_default(p->n_seq_max, 1);
+    p->n_ubatch = or_default(p->n_ubatch, DEFAULT_UBATCH);
+    p->n_threads = or_default(p->n_threads, cores < MAX_THREADS ? cores : MAX_THREADS);
+    p->n_logits_max = or_default(p->n_logits_max, p->n_seq_max);
+    if (p->n_ctx > JL_MAX_CTX || p->n_ubatch > MAX_UBATCH || p->n_seq_max > MAX_SEQ ||
+        p->n_threads > MAX_THREADS || p->n_logits_max > MAX_UBATCH)
+        return jl_fail(err, JL_INVALID, "out of range: context %u (at most %d tokens), micro-batch %u "
+                       "(at most %d tokens), %u sequences (at most %d), %u threads (at most %d)",
+                       p->n_ctx, JL_MAX_CTX, p->n_ubatch, MAX_UBATCH, p->n_seq_max, MAX_SEQ,
+                       p->n_threads, MAX_THREADS);
+    if ((unsigned)p->type_k > JL_KV_Q8_0 || (unsigned)p->type_v > JL_KV_Q8_0)
+        return jl_fail(err, JL_INVALID, "unknown KV cache type");
+    if (p->n_ubatch > p->n_ctx)
+        p->n_ubatch = p->n_ctx;
+    const uint64_t total = (uint64_t)p->n_ctx * p->n_seq_max;
+    p->n_ctx_total = or_default(p->n_ctx_total, total < JL_MAX_CTX ? (uint32_t)total : JL_MAX_CTX);
+    return JL_OK;
+}
+
+static jl_kv_config kv_config(const jl_session_params *p)
+{
+    return (jl_kv_config){
+        .n_ctx = p->n_ctx, .n_ctx_total = p->n_ctx_total, .n_seq_max = p->n_seq_max,
+        .n_ubatch = p->n_ubatch, .type_k = p->type_k, .type_v = p->type_v};
+}
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static jl_backend_limits backend_limits(const jl_model *m, const jl_session_params *p)
+{
+    const jl_hparams *hp = &m->hp;
+    jl_backend_limits l = {
+        .n_threads = p->n_threads,
+        .cpu_mask = p->cpu_mask,
+        .n_tokens = max_u32(p->n_ubatch, p->n_logits_max),
+        .n_head = hp->n_head,
+        .n_head_kv_min = hp->n_head,
+        .head_dim = max_u32(hp->head_dim, hp->head_dim_swa),
+        .n_ctx = p->n_ctx,
+        .n_expert = hp->n_expert,
+        .n_expert_used = hp->n_expert_used,
+        .n_ff_expert = hp->n_ff_expert,
+        .n_embd = hp->n_embd,
+    };
+
+    l.n_in = max_u32(hp->n_embd, hp->n_head * l.head_dim);
+    l.n_in = max_u32(l.n_in, hp->n_embd_per_layer);
+    for (uint32_t il = 0; il < hp->n_layer; il++) {
+        l.n_in = max_u32(l.n_in, m->layers[il].n_ff);
+        if (m->layers[il].n_head_kv < l.n_head_kv_min)
+            l.n_head_kv_min = m->layers[il].n_head_kv;
+    }
+    return l;
+}
+
+static void layout(jl_session *s, const jl_model *m, jl_arena *arena)
+{
+    const jl_session_params *p = &s->params;
+    const uint64_t n = max_u32(p->n_ubatch, p->n_logits_max);
+    jl_ubatch *ub = &s->ub;
+
+    s->inv_freq = jl_arena_take(arena, m->hp.head_dim / 2 * sizeof(float));
+    s->inv_freq_swa = jl_arena_take(arena, m->hp.head_dim_swa / 2 * sizeof(float));
+    ub->tokens = jl_arena_take(arena, n * sizeof *ub->tokens);
+    ub->pos = jl_arena_take(arena, n * sizeof *ub->pos);
+    for (int g = 0; g < JL_KV_GROUPS; g++)
+        ub->pages[g] = jl_arena_take(arena, n * sizeof *ub->pages[g]);
+    ub->out_rows = jl_arena_take(arena, n * sizeof *ub->out_rows);
+    ub->out_piece = jl_arena_take(arena, n * sizeof *ub->out_piece);
+    s->piece_done = jl_arena_take(arena, p->n_seq_max * sizeof *s->piece_done);
+    s->piece_before = jl_arena_take(arena, p->n_seq_max * sizeof *s->piece_before);
+    s->logits_row = jl_arena_take(arena, p->n_logits_max * sizeof *s->logits_row);
+    s->logits = jl_arena_take(arena, (uint64_t)p->n_logits_max * m->hp.n_vocab * sizeof(float));
+}
+
+static jl_status measure(const jl_model *m, const jl_session_params *p, jl_memory *out,
+                         jl_error *err)
+{
+    const jl_kv_config kc = kv_config(p);
+    const jl_backend_limits limits = backend_limits(m, p);
+    jl_session s = {.params = *p};
+    jl_arena arena = {0};
+    jl_activations act;
+    jl_kv_need need;
+
+    JL_TRY(jl_kv_measure(m, &kc, &need, err));
+    layout(&s, m, &arena);
+    *out = (jl_memory){
+        .weights = jl_gguf_file_bytes(m->gguf),
+        .kv = need.cells,
+        .compute = jl_activations_layout(m, p->n_ubatch, p->n_logits_max, NULL, &act) +
+                   jl_backend_cpu.scratch_bytes(&limits),
+        .logits = (uint64_t)p->n_logits_max * m->hp.n_vocab * sizeof(float),
+    };
+    out->other = need.tables + arena.used - out->logits;
+    out->total = out->weights + out->kv + out->compute + out->logits + out->other;
+    return JL_OK;
+}
+
+jl_status jl_session_measure(const jl_model *m, const jl_session_params *params, jl_memory *out,
+                             jl_error *err)
+{
+    jl_session_params p;
+
+    JL_TRY(resolve(m, params, &p, err));
+    return measure(m, &p, out, err);
+}
+
+static jl_status open_parts(jl_session *s, const jl_model *m, jl_error *err)
+{
+    const jl_session_params *p = &s->params;
+    const jl_kv_config kc = kv_config(p);
+    const jl_backend_limits limits = backend_limits(m, p);
+
+    JL_TRY(jl_backend_cpu.open(&limits, &s->be, err));
+    const uint64_t act_bytes =
+        jl_activations_layout(m, p->n_ubatch, p->n_logits_max, NULL, &s->act);
+    JL_TRY(s->be->ops->buffer_alloc(s->be, act_bytes, &s->act_buf, err));
+    jl_activations_layout(m, p->n_ubatch, p->n_logits_max, s->act_buf, &s->act);
+    JL_TRY(jl_kv_create(m, s->be, &kc, &s->kv, err));
+
+    jl_arena arena = {0};
+    layout(s, m, &arena);
+    s->block_bytes = arena.used;
+    s->block = jl_map_anon(s->block_bytes);
+    if (!s->block)
+        return jl_fail(err, JL_NO_MEMORY, "no memory for %.1f MiB of logits and tables",
+                       (double)s->block_bytes / 1048576.0);
+    arena = (jl_arena){.base = s->block, .cap = s->block_bytes};
+    layout(s, m, &arena);
+    return JL_OK;
+}
+
+jl_status jl_session_create(jl_model *m, const jl_session_params *params, jl_session **out,
+                            jl_error *err)
+{
+    jl_session *s = jl_calloc(1, sizeof *s);
+    float unused;
+
+    if (!s)
+        return jl_fail(err, JL_NO_MEMORY, "out of memory");
+    s->m = m;
+    jl_status status = resolve(m, params, &s->params, err);
+    if (status == JL_OK)
+        status = open_parts(s, m, err);
+    if (status != JL_OK) {
+        jl_session_destroy(s);
+        return status;
+    }
+    const float *divisors = m->rope_freqs.buf ? jl_tensor_f32(&m->rope_freqs) : NULL;
+    jl_rope_inv_freq(&m->hp.rope, m->hp.head_dim, divisors, s->inv_freq, &s->mscale);
+    jl_rope_inv_freq(&m->hp.rope_swa, m->hp.head_dim_swa, NULL, s->inv_freq_swa, &unused);
+    *out = s;
+    return JL_OK;
+}
+
+void jl_session_destroy(jl_session *s)
+{
+    if (!s)
+        return;
+    jl_kv_destroy(s->kv);
+    if (s->be) {
+        s->be->ops->buffer_free(s->act_buf);
+        s->be->ops->close(s->be);
+    }
+    jl_unmap_anon(s->block, s->block_bytes);
+    jl_free(s);
+}
+
+uint32_t jl_session_n_ctx(const jl_session *s)
+{
+    return s->params.n_ctx;
+}
+
+uint32_t jl_session_n_threads(const jl_session *s)
+{
+    return s->params.n_threads;
+}
+
+void jl_session_cancel(jl_session *s)
+{
+    atomic_store(&s->cancel, true);
+}
+
+void jl_session_observe(jl_session *s, jl_layer_fn *fn, void *ctx)
+{
+    s->observe = fn;
+    s->observe_ctx = ctx;
+}
+
+size_t jl_session_describe(const jl_session *s, char *text, size_t cap)
+{
+    return s->be->ops->describe(s->be, text, cap);
+}
+
+static bool seq_ok(const jl_session *s, int32_t seq)
+{
+    return seq >= 0 && (uint32_t)seq < s->params.n_seq_max;
+}
+
+size_t jl_seq_length(const jl_session *s, int32_t seq)
+{
+    return seq_ok(s, seq) ? jl_kv_length(s->kv, seq) : 0;
+}
+
+size_t jl_seq_min_length(const jl_session *s, int32_t seq)
+{
+    return seq_ok(s, seq) ? jl_kv_min_length(s->kv, seq) : 0;
+}
+
+static jl_status check_seq(const jl_session *s, int32_t seq, jl_error *err)
+{
+    if (seq_ok(s, seq))
+        return JL_OK;
+    return jl_fail(err, JL_INVALID, "sequence %d does not exist; this session has 0 to %u", seq,
+                   s->params.n_seq_max - 1);
+}
+
+jl_status jl_seq_truncate(jl_session *s, int32_t seq, size_t n_tokens, jl_error *err)
+{
+    JL_TRY(check_seq(s, seq, err));
+    return jl_kv_truncate(s->kv, seq, n_tokens, err);
+}
+
+jl_status jl_seq_fork(jl_session *s, int32_t src, int32_t dst, size_t n_tokens, jl_error *err)
+{
+    JL_TRY(check_seq(s, src, err));
+    JL_TRY(check_seq(s, dst, err));
+    return jl_kv_fork(s->kv, src, dst, n_tokens, err);
+}
+
+void jl_seq_clear(jl_session *s, int32_t seq)
+{
+    if (seq_ok(s, seq))
+        jl_kv_clear(s->kv, seq);
+}

@@ -1,0 +1,41 @@
+/* Inside a session. */
+#ifndef JL_ENGINE_SESSION_H
+#define JL_ENGINE_SESSION_H
+
+#include <stdatomic.h>
+
+#include "joule/joule.h"
+#include "model/graph.h"
+
+/* A micro-batch being put together: parallel arrays of n tokens. */
+typedef struct {
+    uint32_t n, n_out;
+    int32_t *tokens, *pos;
+    const int32_t **pages[JL_KV_GROUPS];
+    uint32_t *out_rows;  /* [n_ubatch] */
+    uint32_t *out_piece; /* [n_ubatch] logits row each wanted token goes to */
+} jl_ubatch;
+
+struct jl_session {
+    const jl_model *m;
+    jl_backend *be;
+    jl_kv *kv;
+    jl_session_params params; /* defaults resolved */
+    jl_buffer *act_buf;
+    jl_activations act;
+    float *inv_freq, *inv_freq_swa;
+    float mscale;
+    jl_ubatch ub;
+    float *logits;           /* [n_logits_max][n_vocab] of the last eval */
+    int32_t *logits_row;     /* [n_logits_max] piece of each row, -1: none */
+    uint32_t n_logits;
+    size_t *piece_done;      /* [n_seq_max] tokens of each piece computed or in the micro-batch */
+    size_t *piece_before;    /* [n_seq_max] the same before the micro-batch */
+    void *block;
+    uint64_t block_bytes;
+    atomic_bool cancel;
+    jl_layer_fn *observe;
+    void *observe_ctx;
+};
+
+#endif
