@@ -144,14 +144,16 @@ size_t jl_describe_machine(char *text, size_t cap)
 {
     char features[256];
     char kernels[512];
+    char processor[128];
 
+    jl_cpu_model(processor, sizeof processor);
     jl_cpu_names(jl_cpu_features(), features, sizeof features);
     jl_cpu_describe_kernels(kernels, sizeof kernels);
     const int n = snprintf(
         text, cap,
         "processor: %s\ncores: %d physical, %d logical\nfeatures: %s\nkernels: %s\n"
         "memory: %.1f GiB total, %.1f GiB available\n",
-        jl_cpu_model(), jl_cpu_cores(), jl_cpu_count(), features[0] ? features : "none", kernels,
+        processor, jl_cpu_cores(), jl_cpu_count(), features[0] ? features : "none", kernels,
         (double)jl_memory_total() / 1073741824.0, (double)jl_memory_available() / 1073741824.0);
     return n < 0 ? 0 : (size_t)n;
 }

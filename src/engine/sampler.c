@@ -1,6 +1,5 @@
 /* The sampler chain. All memory is taken at creation; picking a token does not allocate. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -235,11 +234,8 @@ static void forbid(jl_sampler *s, const uint32_t *allowed)
 }
 
 /* Higher logit first, lower id on a tie: one right order. */
-static int by_logit(const void *pa, const void *pb)
+static int by_logit(const candidate *a, const candidate *b)
 {
-    const candidate *a = pa;
-    const candidate *b = pb;
-
     if (a->logit != b->logit)
         return a->logit > b->logit ? -1 : 1;
     return a->id < b->id ? -1 : a->id > b->id;
@@ -255,21 +251,40 @@ static int32_t arg_max(const jl_sampler *s)
     return s->cand[best].id;
 }
 
-/* Sifts the root of a min-heap (by_logit order, worst at the root) down. */
-static void sift(candidate *heap, size_t n, size_t i)
+typedef int compare_fn(const candidate *a, const candidate *b);
+
+/* Sifts element i of a heap down; the root is the one that sorts last. */
+static void sift(candidate *heap, size_t n, size_t i, compare_fn *compare)
 {
     for (;;) {
-        size_t worst = i;
+        size_t last = i;
         for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < n; child++)
-            if (by_logit(&heap[child], &heap[worst]) > 0)
-                worst = child;
-        if (worst == i)
+            if (compare(&heap[child], &heap[last]) > 0)
+                last = child;
+        if (last == i)
             return;
         const candidate t = heap[i];
-        heap[i] = heap[worst];
-        heap[worst] = t;
-        i = worst;
+        heap[i] = heap[last];
+        heap[last] = t;
+        i = last;
     }
+}
+
+/* Heap sort of a heap: no heap calls, unlike qsort of some C libraries. */
+static void sort_heap(candidate *heap, size_t n, compare_fn *compare)
+{
+    for (size_t end = n; end-- > 1;) {
+        const candidate t = heap[0];
+        heap[0] = heap[end];
+        heap[end] = t;
+        sift(heap, end, 0, compare);
+    }
+}
+
+static void make_heap(candidate *c, size_t n, compare_fn *compare)
+{
+    for (size_t i = n / 2; i-- > 0;)
+        sift(c, n, i, compare);
 }
 
 /* Keeps the k best, sorted. */
@@ -277,16 +292,13 @@ static void keep_top_k(jl_sampler *s)
 {
     size_t k = s->p.top_k > 0 && (uint32_t)s->p.top_k < s->n_vocab ? (size_t)s->p.top_k : s->n_vocab;
 
-    if (k < s->n_vocab) {
-        for (size_t i = k / 2; i-- > 0;)
-            sift(s->cand, k, i);
-        for (size_t i = k; i < s->n_vocab; i++)
-            if (by_logit(&s->cand[i], &s->cand[0]) < 0) {
-                s->cand[0] = s->cand[i];
-                sift(s->cand, k, 0);
-            }
-    }
-    qsort(s->cand, k, sizeof *s->cand, by_logit);
+    make_heap(s->cand, k, by_logit);
+    for (size_t i = k; i < s->n_vocab; i++)
+        if (by_logit(&s->cand[i], &s->cand[0]) < 0) {
+            s->cand[0] = s->cand[i];
+            sift(s->cand, k, 0, by_logit);
+        }
+    sort_heap(s->cand, k, by_logit);
     while (k > 1 && s->cand[k - 1].logit == -INFINITY)
         k--;
     s->n = k;
@@ -305,11 +317,9 @@ static void softmax(jl_sampler *s, float temperature)
         s->cand[i].p = (float)((double)s->cand[i].p / sum);
 }
 
-static int by_typicality(const void *pa, const void *pb)
+/* Here p holds the distance of a token's surprise from the entropy. */
+static int by_typicality(const candidate *a, const candidate *b)
 {
-    const candidate *a = pa; /* p holds the distance from the entropy here */
-    const candidate *b = pb;
-
     if (a->p != b->p)
         return a->p < b->p ? -1 : 1;
     return a->id < b->id ? -1 : a->id > b->id;
@@ -333,13 +343,15 @@ static void keep_typical(jl_sampler *s)
             entropy -= (double)s->cand[i].p * (double)(s->cand[i].logit - top - log_z);
     for (size_t i = 0; i < s->n; i++)
         s->cand[i].p = fabsf(-(s->cand[i].logit - top - log_z) - (float)entropy);
-    qsort(s->cand, s->n, sizeof *s->cand, by_typicality);
+    make_heap(s->cand, s->n, by_typicality);
+    sort_heap(s->cand, s->n, by_typicality);
     while (n < s->n && (n == 0 || sum < (double)s->p.typical_p)) {
         sum += exp((double)(s->cand[n].logit - top - log_z));
         n++;
     }
     s->n = n;
-    qsort(s->cand, s->n, sizeof *s->cand, by_logit);
+    make_heap(s->cand, s->n, by_logit);
+    sort_heap(s->cand, s->n, by_logit);
 }
 
 static void keep_top_p(jl_sampler *s)
