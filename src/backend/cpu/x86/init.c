@@ -1,8 +1,18 @@
-/* Chooses the x86 kernels. */
+/* Chooses the x86 kernels: each bundle overrides what the one before it set. */
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/x86/x86.h"
+#include "base/cpu.h"
 
 void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
 {
-    (void)k;
-    (void)features;
+    if (features & JL_CPU_AVX512) {
+        k->name = "avx512";
+        jl_x86_vec_avx512(k);
+        jl_x86_attn_avx512(k);
+        jl_x86_mm_float_avx512(k);
+    }
+    if (features & JL_CPU_AVX512VNNI) {
+        k->name = "avx512vnni";
+        jl_x86_mm_legacy_avx512vnni(k);
+    }
 }

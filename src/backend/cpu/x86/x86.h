@@ -1,0 +1,13 @@
+/* Entry points of the x86 kernels: one init function per instruction set, in files compiled for it.
+ * Each overrides the slots it has something better for. */
+#ifndef JL_BACKEND_CPU_X86_X86_H
+#define JL_BACKEND_CPU_X86_X86_H
+
+#include "backend/cpu/kernels.h"
+
+void jl_x86_vec_avx512(jl_cpu_kernels *k);
+void jl_x86_attn_avx512(jl_cpu_kernels *k);
+void jl_x86_mm_float_avx512(jl_cpu_kernels *k);
+void jl_x86_mm_legacy_avx512vnni(jl_cpu_kernels *k);
+
+#endif
