@@ -175,7 +175,8 @@ static void test_functions_everywhere(void **state)
                 const size_t at = k == 0 ? N : kcheck_diff(expected, got, N);
                 if (at < N)
                     fail_msg("%s %s(%a): %a, expected %a", t->bundle[k - 1],
-                             f ? "softcap" : "geglu", (double)x[at], (double)got[at], (double)expected[at]);
+                             f ? "softcap" : "geglu", (double)x[at],
+                             (double)got[at], (double)expected[at]);
             }
         }
     }
