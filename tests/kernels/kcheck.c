@@ -28,9 +28,11 @@ void kcheck_tables_init(kcheck_tables *t)
         if (mask == last || mask == 0)
             continue; /* the processor lacks it: nothing new */
         last = mask;
-        t->bundle[t->n] = names[i];
-        jl_cpu_kernels_init(&t->kernels[t->n], mask);
-        t->n++;
+        jl_cpu_kernels *k = &t->kernels[t->n];
+        jl_cpu_kernels_init(k, mask);
+        if (memcmp(k, t->n ? k - 1 : &t->scalar, sizeof *k) == 0)
+            continue; /* no kernel of its own */
+        t->bundle[t->n++] = names[i];
     }
 }
 
@@ -57,15 +59,20 @@ void *kbuf_open(kbuf *b, size_t n_bytes, size_t unit, kbuf_place place)
     return b->data;
 }
 
+static void check_span(const kbuf *b, const uint8_t *p, const uint8_t *end, const char *what)
+{
+    for (; p < end; p++)
+        if (*p != GUARD_BYTE)
+            fail_msg("%s: byte %td of a buffer of %zu was overwritten", what, p - b->data,
+                     b->n_bytes);
+}
+
 void kbuf_check(const kbuf *b, const char *what)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const uint8_t *end = b->map + b->map_bytes - page;
 
-    for (const uint8_t *p = b->map + page; p < end; p++)
-        if (*p != GUARD_BYTE && (p < b->data || p >= b->data + b->n_bytes))
-            fail_msg("%s: byte %td of a buffer of %zu was overwritten", what, p - b->data,
-                     b->n_bytes);
+    check_span(b, b->map + page, b->data, what);
+    check_span(b, b->data + b->n_bytes, b->map + b->map_bytes - page, what);
 }
 
 void kbuf_close(kbuf *b)
@@ -119,7 +126,7 @@ void kcheck_fill(float *x, size_t n, kfill fill, uint64_t seed)
     }
 }
 
-/* A finite F16 scale for block b: normal of either sign, or denormal. */
+/* Finite F16 bits below 2 of either sign, or denormal. */
 static uint16_t some_half(uint64_t z, bool denormal)
 {
     const uint16_t h = (uint16_t)(z & 0xbfff); /* below 2 */

@@ -8,7 +8,8 @@
 
 enum { KCHECK_MAX_BUNDLES = 16 };
 
-/* Kernel tables to compare with the scalar one: one for every bundle this processor has. */
+/* Kernel tables to compare with the scalar one: one for every bundle of this processor that changes
+ * anything. */
 typedef struct {
     jl_cpu_kernels scalar;
     size_t n;

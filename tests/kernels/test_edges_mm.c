@@ -23,7 +23,7 @@ static bool is_float(jl_type type)
     return jl_type_get((uint32_t)type)->block_len == 1;
 }
 
-static size_t gcd_unit(jl_type type)
+static size_t weight_unit(jl_type type)
 {
     return type == JL_TYPE_F32 ? 4 : type == JL_TYPE_MXFP4 ? 1 : 2;
 }
@@ -33,7 +33,7 @@ static void fill_weights(const mm_case *c, mm_buffers *b)
     const size_t row_bytes = (size_t)jl_row_bytes((uint32_t)c->type, c->n_in);
     const size_t stride = row_bytes + (c->gather ? 12 : 0); /* rows of a wider matrix */
 
-    b->args.w = kbuf_open(&b->w, stride * (c->n_rows - 1) + row_bytes, gcd_unit(c->type), c->place);
+    b->args.w = kbuf_open(&b->w, stride * (c->n_rows - 1) + row_bytes, weight_unit(c->type), c->place);
     b->args.w_stride = stride;
     for (size_t r = 0; r < c->n_rows; r++)
         kcheck_fill_weights(c->type, b->w.data + r * stride, c->n_in, c->fill_w, c->seed + r);
@@ -101,10 +101,23 @@ static void run(const jl_cpu_kernels *k, const mm_case *c, mm_buffers *b, const 
     kbuf_close(&b->scratch);
 }
 
+/* The function of table i for a type, NULL if it is that of the table before. */
+static jl_mm_fn *own_kernel(const kcheck_tables *t, size_t i, jl_type type)
+{
+    const jl_cpu_kernels *before = i ? &t->kernels[i - 1] : &t->scalar;
+
+    return t->kernels[i].mm[type] == before->mm[type] ? NULL : t->kernels[i].mm[type];
+}
+
 static void check_case(const kcheck_tables *t, const mm_case *c)
 {
     mm_buffers b;
+    size_t n_own = 0;
 
+    for (size_t i = 0; i < t->n; i++)
+        n_own += own_kernel(t, i, c->type) != NULL;
+    if (n_own == 0)
+        return; /* only the scalar kernel: nothing to compare */
     open_case(c, &b);
     run(&t->scalar, c, &b, "scalar");
     float *expected = malloc(b.y.n_bytes);
@@ -112,7 +125,7 @@ static void check_case(const kcheck_tables *t, const mm_case *c)
     memcpy(expected, b.y.data, b.y.n_bytes);
     for (size_t i = 0; i < t->n; i++) {
         char what[160];
-        if (t->kernels[i].mm[c->type] == t->scalar.mm[c->type])
+        if (!own_kernel(t, i, c->type))
             continue;
         snprintf(what, sizeof what, "%s %s rows %zu cols %zu n %zu, weights %s, values %s, %s%s",
                  t->bundle[i], jl_type_name((uint32_t)c->type), c->n_rows, c->n_cols, c->n_in,
@@ -186,8 +199,8 @@ static void test_mm_extremes(void **state)
 
     for (uint32_t type = 0; type < JL_TYPE_MAX; type++)
         for (int f = 0; t->scalar.mm[type] && f < KFILL_N * KFILL_N; f++)
-            for (uint64_t pattern = 0; pattern < 6; pattern++) {
-                mm_case c = some_case((jl_type)type, 6, pattern % 2 ? 5 : 1, pattern);
+            for (uint64_t seed = 0; seed < 2; seed++) {
+                mm_case c = some_case((jl_type)type, 18, seed ? 5 : 1, seed);
                 c.n_in = 512;
                 c.fill_w = (kfill)(f % KFILL_N);
                 c.fill_x = (kfill)(f / KFILL_N);
