@@ -186,7 +186,7 @@ class Masks:
             full &= q0 + BLOCK - 1 - k0 < window
         part = some & ~full
         sort = lambda m: (m.sum(-1, dtype=torch.int32)[None, None],
-                          m.to(torch.int8).argsort(-1, descending=True, stable=True).to(torch.int32)[None, None])
+                          torch.argsort(m.to(torch.int8), dim=-1, descending=True, stable=True).to(torch.int32)[None, None])
         new = BlockMask.from_kv_blocks(*sort(part), *sort(full), BLOCK_SIZE=BLOCK, mask_mod=self.made[kind].mask_mod
                                        if kind in self.made else self._mod(window), seq_lengths=(self.n, self.n))
         old = self.made.setdefault(kind, new)

@@ -155,7 +155,7 @@ def load_pieces(model, folder):
             for n, t in d["weights"].items():
                 named[n].copy_(t)
                 seen.add(n)
-    assert len(steps) == 1 and seen == set(named), (steps, set(named) - seen)
+    assert len(steps) == 1 and seen == set(named), f"{folder}: steps {steps}, {len(seen)} of {len(named)} tensors"
     return steps.pop()
 
 
