@@ -1,5 +1,5 @@
-/* Builds GGUF files byte by byte, right or wrong, for tests and fuzz seeds. Independent of the writer
- * in src/gguf, so that reader and writer cannot share a mistake. */
+/* Builds GGUF files byte by byte, right or wrong, for tests and fuzz seeds. Independent of the
+ * writer in src/gguf, so that reader and writer cannot share a mistake. */
 #ifndef JL_TESTS_GGUF_IMAGE_H
 #define JL_TESTS_GGUF_IMAGE_H
 
@@ -55,7 +55,8 @@ static inline void image_begin(gguf_image *m, uint32_t version, uint64_t n_tenso
 }
 
 /* A scalar of n_bytes bytes; type ids as in the file. */
-static inline void image_kv(gguf_image *m, const char *key, uint32_t type, uint64_t bits, int n_bytes)
+static inline void image_kv(gguf_image *m, const char *key, uint32_t type, uint64_t bits,
+                            int n_bytes)
 {
     image_str(m, key);
     image_u32(m, type);
@@ -70,7 +71,8 @@ static inline void image_kv_str(gguf_image *m, const char *key, const char *s)
 }
 
 /* Head of an array; the items follow. */
-static inline void image_kv_array(gguf_image *m, const char *key, uint32_t item_type, uint64_t count)
+static inline void image_kv_array(gguf_image *m, const char *key, uint32_t item_type,
+                                  uint64_t count)
 {
     image_str(m, key);
     image_u32(m, 9);
@@ -78,8 +80,8 @@ static inline void image_kv_array(gguf_image *m, const char *key, uint32_t item_
     image_u64(m, count);
 }
 
-static inline void image_tensor(gguf_image *m, const char *name, uint32_t n_dims, const uint64_t *ne,
-                                uint32_t type, uint64_t offset)
+static inline void image_tensor(gguf_image *m, const char *name, uint32_t n_dims,
+                                const uint64_t *ne, uint32_t type, uint64_t offset)
 {
     image_str(m, name);
     image_u32(m, n_dims);

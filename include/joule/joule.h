@@ -157,7 +157,8 @@ typedef struct {
 JL_API JL_MUST_CHECK jl_status jl_session_eval(jl_session *session, const jl_piece *pieces,
                                                size_t n_pieces, jl_error *err);
 
-/* Logits of the last token of piece i of the last successful eval: [n_vocab], F32, session's,
+/* Logits of the last token of piece i of the last successful eval: [n_vocab], F32, session's; tokens
+ * that the model must not produce (tokenizer.ggml.suppress_tokens, image and audio marks) are -inf;
  * valid until the next eval. NULL if that piece asked for none. */
 JL_API const float *jl_session_logits(const jl_session *session, size_t piece);
 
@@ -184,7 +185,7 @@ JL_API void jl_seq_clear(jl_session *session, int32_t seq);
 JL_API size_t jl_seq_min_length(const jl_session *session, int32_t seq);
 
 /* Observer of the hidden state after each layer, for tests: layer -1 is the scaled embedding,
- * n_layer the final norm. x is [n_tokens][n_embd]. */
+ * n_layer the final norm (only of tokens that want logits). x is [n_tokens][n_embd]. */
 typedef void jl_layer_fn(void *ctx, int layer, const float *x, size_t n_tokens);
 JL_API void jl_session_observe(jl_session *session, jl_layer_fn *fn, void *ctx);
 

@@ -1,4 +1,5 @@
-/* Names and masks of the feature bundles, processor counts, pinning. Detection is in cpu_detect.c. */
+/* Names and masks of the feature bundles, processor counts, pinning. Detection is in cpu_detect.c.
+ */
 #include "base/cpu.h"
 
 #include <pthread.h>
@@ -75,7 +76,8 @@ size_t jl_cpu_names(unsigned features, char *text, size_t cap)
 
 enum { MAX_CPUS = 4096 };
 
-/* The affinity mask of the process as a list of processor numbers; returns how many, 0 on failure. */
+/* The affinity mask of the process as a list of processor numbers; returns how many, 0 on failure.
+ */
 static int allowed_cpus(int *list, int cap)
 {
     cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
@@ -209,7 +211,8 @@ int jl_cpu_count(void)
     return sysctl_count("hw.activecpu");
 }
 
-/* On Macs with two kinds of cores only the fast ones count: a region waits for its slowest thread. */
+/* On Macs with two kinds of cores only the fast ones count: a region waits for its slowest thread.
+ */
 int jl_cpu_cores(void)
 {
     const int n = sysctl_count("hw.perflevel0.physicalcpu");

@@ -29,14 +29,14 @@ unsigned jl_cpu_features(void);
 unsigned jl_cpu_mask(unsigned features, const char *name, int *known);
 /* Space-separated names of the bundles; returns the length. */
 size_t jl_cpu_names(unsigned features, char *text, size_t cap);
-/* Name of the processor, "AMD EPYC ...", "unknown" if the system does not tell. Writes at most cap bytes with
- * the NUL, returns the length. */
+/* Name of the processor, "AMD EPYC ...", "unknown" if the system does not tell. Writes at most cap
+ * bytes with the NUL, returns the length. */
 size_t jl_cpu_model(char *text, size_t cap);
 int jl_cpu_count(void); /* processors this process may use (affinity and container quota), >= 1 */
 int jl_cpu_cores(void); /* physical cores among them, >= 1 */
 
-/* Binds the calling thread to the index-th processor this process may use, whole cores first (modulo
- * their number). Does nothing where the system has no such call. */
+/* Binds the calling thread to the index-th processor this process may use, whole cores first
+ * (modulo their number). Does nothing where the system has no such call. */
 void jl_cpu_pin(int index);
 
 #endif

@@ -11,7 +11,8 @@
 
 #include "base/mem.h"
 
-/* Opens for reading; a FIFO without a writer must not hang the open itself, so it is looked at first. */
+/* Opens for reading; a FIFO without a writer must not hang the open itself, so it is looked at
+ * first. */
 static jl_status open_regular(const char *path, int *fd, uint64_t *n_bytes, jl_error *err)
 {
     struct stat st;

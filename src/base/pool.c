@@ -172,8 +172,9 @@ jl_status jl_pool_create(const jl_pool_config *config, jl_pool **out, jl_error *
         const int rc = pthread_create(&w->thread, NULL, worker_main, w);
         if (rc != 0) {
             jl_pool_destroy(pool);
-            return jl_fail(err, JL_NO_MEMORY, "cannot start thread %d of %d (%s): use fewer with -t",
-                           i + 1, n, strerror(rc));
+            return jl_fail(err, JL_NO_MEMORY,
+                           "cannot start thread %d of %d (%s): use fewer with -t", i + 1, n,
+                           strerror(rc));
         }
         pool->n_started = i;
     }
@@ -202,7 +203,8 @@ int jl_pool_n_threads(const jl_pool *pool)
     return pool->n_threads;
 }
 
-/* First unit of share `ith` when `units` are dealt as evenly as possible, the larger shares first. */
+/* First unit of share `ith` when `units` are dealt as evenly as possible, the larger shares first.
+ */
 static size_t share_begin(size_t units, size_t ith, size_t nth)
 {
     const size_t rest = units % nth;

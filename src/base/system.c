@@ -60,7 +60,8 @@ static bool read_number(const char *folder, const char *name, uint64_t *out)
     return true;
 }
 
-/* What the group in `folder` may still use, its page cache counted as free; UINT64_MAX if unlimited. */
+/* What the group in `folder` may still use, its page cache counted as free; UINT64_MAX if
+ * unlimited. */
 static uint64_t group_room(const char *folder, bool v2)
 {
     char path[1280];

@@ -1,7 +1,8 @@
 /* UTF-8 decoding by the table of well-formed byte sequences (Unicode 15, table 3-7). */
 #include "base/utf8.h"
 
-/* Length announced by a lead byte and the range of the second byte; 0 for bytes that lead nothing. */
+/* Length announced by a lead byte and the range of the second byte; 0 for bytes that lead nothing.
+ */
 static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi)
 {
     *lo = 0x80;

@@ -116,7 +116,8 @@ jl_status jl_writer_create(const char *path, jl_writer **out, jl_error *err)
 static jl_status write_failed(const jl_writer *w, int reason, jl_error *err)
 {
     return jl_fail(err, JL_IO, "cannot write %s after %.3f GB: %s%s", w->path, (double)w->pos / 1e9,
-                   strerror(reason), reason == ENOSPC ? "; free some space or write elsewhere" : "");
+                   strerror(reason),
+                   reason == ENOSPC ? "; free some space or write elsewhere" : "");
 }
 
 static jl_status write_fully(jl_writer *w, const uint8_t *data, size_t n_bytes, jl_error *err)

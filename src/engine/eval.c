@@ -1,5 +1,5 @@
 /* Running pieces of sequences: cut into micro-batches, computed, logits kept for who wants them. */
-#include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "engine/session.h"
@@ -86,12 +86,19 @@ static jl_graph graph_of(jl_session *s)
     };
 }
 
+/* Fetches n rows of logits; (13) suppressed tokens cannot be chosen. */
 static jl_status download(jl_session *s, uint32_t n, float *dst, jl_error *err)
 {
+    size_t n_suppressed;
+    const int32_t *suppressed = jl_vocab_suppressed(s->m->vocab, &n_suppressed);
     jl_tensor t = s->act.logits;
 
     t.ne[1] = n;
-    return s->be->ops->download(s->be, &t, dst, err);
+    JL_TRY(s->be->ops->download(s->be, &t, dst, err));
+    for (uint32_t r = 0; r < n; r++)
+        for (size_t i = 0; i < n_suppressed; i++)
+            dst[(size_t)r * s->m->hp.n_vocab + (size_t)suppressed[i]] = -INFINITY;
+    return JL_OK;
 }
 
 /* Runs the micro-batch and keeps the logits rows of pieces that end in it. */

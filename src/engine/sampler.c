@@ -12,7 +12,6 @@ typedef struct {
 } candidate;
 
 struct jl_sampler {
-    const jl_model *m;
     jl_sampler_params p;
     jl_logit_bias *bias;
     uint32_t n_vocab;
@@ -99,7 +98,6 @@ jl_status jl_sampler_create(const jl_model *m, const jl_sampler_params *params, 
     jl_sampler *s = jl_calloc(1, sizeof *s);
     if (!s)
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
-    s->m = m;
     s->p = *params;
     s->n_vocab = m->hp.n_vocab;
     s->rng = params->seed;
@@ -211,15 +209,10 @@ static void penalise_dry(jl_sampler *s)
 
 static void gather(jl_sampler *s, const float *logits)
 {
-    size_t n;
-    const int32_t *suppressed = jl_vocab_suppressed(s->m->vocab, &n);
-
     for (uint32_t i = 0; i < s->n_vocab; i++) {
         s->cand[i].id = (int32_t)i;
         s->cand[i].logit = isnan(logits[i]) ? -INFINITY : logits[i];
     }
-    for (size_t i = 0; i < n; i++)
-        s->cand[suppressed[i]].logit = -INFINITY;
     for (size_t i = 0; i < s->p.n_logit_bias; i++)
         s->cand[s->bias[i].token].logit += s->bias[i].bias;
     penalise(s);

@@ -43,12 +43,14 @@ typedef struct {
     uint32_t part;       /* 0 for a single file */
 } jl_gguf_tensor;
 
-/* Opens a file and, when it is the first part of a split one, all its parts; the metadata is that of the
- * first. Every count, length, type and offset is checked against the file. Refused with a message that names
- * what and where: other versions and byte orders, duplicate names, nested arrays, tensors that overlap or
- * reach past the end, tensor types joule does not know. Limits: 65,536 keys and tensors, 1000 parts. */
+/* Opens a file and, when it is the first part of a split one, all its parts; the metadata is that
+ * of the first. Every count, length, type and offset is checked against the file. Refused with a
+ * message that names what and where: other versions and byte orders, duplicate names, nested
+ * arrays, tensors that overlap or reach past the end, tensor types joule does not know. Limits:
+ * 65,536 keys and tensors, 1000 parts. */
 JL_MUST_CHECK jl_status jl_gguf_open(const char *path, jl_gguf **out, jl_error *err);
-/* The same over memory that outlives the reader (tests, fuzzing). Tensor data is as aligned as `data` is. */
+/* The same over memory that outlives the reader (tests, fuzzing). Tensor data is as aligned as
+ * `data` is. */
 JL_MUST_CHECK jl_status jl_gguf_open_memory(const void *data, size_t n_bytes, jl_gguf **out,
                                             jl_error *err);
 void jl_gguf_close(jl_gguf *g);
@@ -95,8 +97,9 @@ JL_MUST_CHECK jl_status jl_gguf_put_scalar(jl_gguf_writer *w, const char *key, j
                                            const void *value, jl_error *err);
 JL_MUST_CHECK jl_status jl_gguf_put_str(jl_gguf_writer *w, const char *key, const char *s,
                                         size_t len, jl_error *err);
-JL_MUST_CHECK jl_status jl_gguf_put_array(jl_gguf_writer *w, const char *key, jl_gguf_type item_type,
-                                          const void *items, uint64_t count, jl_error *err);
+JL_MUST_CHECK jl_status jl_gguf_put_array(jl_gguf_writer *w, const char *key,
+                                          jl_gguf_type item_type, const void *items, uint64_t count,
+                                          jl_error *err);
 JL_MUST_CHECK jl_status jl_gguf_put_str_array(jl_gguf_writer *w, const char *key,
                                               const jl_str *items, uint64_t count, jl_error *err);
 JL_MUST_CHECK jl_status jl_gguf_put_kv(jl_gguf_writer *w, const jl_gguf_kv *kv, jl_error *err);
@@ -106,7 +109,8 @@ JL_MUST_CHECK jl_status jl_gguf_put_tensor(jl_gguf_writer *w, const char *name, 
 /* Bytes of the current tensor, in one or many calls; crosses to the next tensor by itself. */
 JL_MUST_CHECK jl_status jl_gguf_write_data(jl_gguf_writer *w, const void *data, uint64_t n_bytes,
                                            jl_error *err);
-/* Fails with JL_INVALID if data is missing. On success the file is in place; w is freed either way. */
+/* Fails with JL_INVALID if data is missing. On success the file is in place; w is freed either way.
+ */
 JL_MUST_CHECK jl_status jl_gguf_writer_finish(jl_gguf_writer *w, jl_error *err);
 void jl_gguf_writer_abort(jl_gguf_writer *w);
 

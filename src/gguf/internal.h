@@ -41,8 +41,8 @@ struct jl_gguf {
     jl_names names;
 };
 
-/* Reads the header, metadata and tensor list of parts[i], whose file is set, and appends its tensors.
- * What was read before a failure is the reader's, freed by jl_gguf_close. */
+/* Reads the header, metadata and tensor list of parts[i], whose file is set, and appends its
+ * tensors. What was read before a failure is the reader's, freed by jl_gguf_close. */
 JL_MUST_CHECK jl_status jl_gguf_parse_part(jl_gguf *g, size_t i, jl_error *err);
 JL_MUST_CHECK jl_status jl_gguf_parse_tensors(jl_gguf *g, size_t i, uint64_t pos, jl_error *err);
 

@@ -8,10 +8,10 @@ static const struct {
     const char *name;
     size_t bytes;
 } value_types[] = {
-    [JL_GGUF_U8] = {"u8", 1},         [JL_GGUF_I8] = {"i8", 1},    [JL_GGUF_U16] = {"u16", 2},
-    [JL_GGUF_I16] = {"i16", 2},       [JL_GGUF_U32] = {"u32", 4},  [JL_GGUF_I32] = {"i32", 4},
-    [JL_GGUF_F32] = {"f32", 4},       [JL_GGUF_BOOL] = {"bool", 1}, [JL_GGUF_STRING] = {"string", 0},
-    [JL_GGUF_ARRAY] = {"array", 0},   [JL_GGUF_U64] = {"u64", 8},  [JL_GGUF_I64] = {"i64", 8},
+    [JL_GGUF_U8] = {"u8", 1},       [JL_GGUF_I8] = {"i8", 1},     [JL_GGUF_U16] = {"u16", 2},
+    [JL_GGUF_I16] = {"i16", 2},     [JL_GGUF_U32] = {"u32", 4},   [JL_GGUF_I32] = {"i32", 4},
+    [JL_GGUF_F32] = {"f32", 4},     [JL_GGUF_BOOL] = {"bool", 1}, [JL_GGUF_STRING] = {"string", 0},
+    [JL_GGUF_ARRAY] = {"array", 0}, [JL_GGUF_U64] = {"u64", 8},   [JL_GGUF_I64] = {"i64", 8},
     [JL_GGUF_F64] = {"f64", 8},
 };
 
@@ -41,9 +41,10 @@ static jl_status read_magic(jl_cursor *c, uint32_t *version, jl_error *err)
     if (*version == 2 || *version == 3)
         return JL_OK;
     if ((*version & 0xffff) == 0 && *version >> 16)
-        return jl_fail_at(err, JL_UNSUPPORTED, 4,
-                          "a big-endian GGUF file: joule reads little-endian files only, convert it "
-                          "with gguf-convert-endian");
+        return jl_fail_at(
+            err, JL_UNSUPPORTED, 4,
+            "a big-endian GGUF file: joule reads little-endian files only, convert it "
+            "with gguf-convert-endian");
     return jl_fail_at(err, JL_UNSUPPORTED, 4,
                       "GGUF version %u: joule reads versions 2 and 3, convert the model again",
                       *version);

@@ -44,8 +44,8 @@ static uint64_t split_field(const jl_gguf_part *part, const char *key)
 
 enum { SUFFIX_LEN = 20 }; /* "-00001-of-00003.gguf" */
 
-/* The path of part `i` (from 0) of `n`, made from that of any part; NULL if out of memory or if the name
- * does not end as that of a part. */
+/* The path of part `i` (from 0) of `n`, made from that of any part; NULL if out of memory or if the
+ * name does not end as that of a part. */
 static char *part_path(const char *path, uint64_t i, uint64_t n)
 {
     const size_t len = strlen(path);
@@ -95,10 +95,11 @@ static jl_status add_named_part(jl_gguf *g, const char *first_path, uint64_t i, 
 {
     char *path = part_path(first_path, i, n);
     if (!path)
-        return jl_fail(err, JL_INVALID,
-                       "%s is part 1 of %llu, but its name does not end in -00001-of-%05llu.gguf, so "
-                       "the others cannot be found: give the parts their original names",
-                       first_path, (unsigned long long)n, (unsigned long long)n);
+        return jl_fail(
+            err, JL_INVALID,
+            "%s is part 1 of %llu, but its name does not end in -00001-of-%05llu.gguf, so "
+            "the others cannot be found: give the parts their original names",
+            first_path, (unsigned long long)n, (unsigned long long)n);
     jl_status status = add_part(g, path, err);
     if (status == JL_OK)
         status = check_part(&g->parts[i], path, i, n, err);

@@ -14,9 +14,10 @@ static jl_status measure(jl_gguf_tensor *t, uint64_t at, jl_error *err)
                           "another quantisation",
                           t->name, jl_type_name(t->type), (unsigned)t->type);
     if (t->ne[0] % type->block_len)
-        return jl_fail_at(err, JL_FORMAT, at,
-                          "tensor %s has rows of %llu weights, not a multiple of %u as type %s needs",
-                          t->name, (unsigned long long)t->ne[0], type->block_len, type->name);
+        return jl_fail_at(
+            err, JL_FORMAT, at,
+            "tensor %s has rows of %llu weights, not a multiple of %u as type %s needs", t->name,
+            (unsigned long long)t->ne[0], type->block_len, type->name);
     bool fits = true;
     t->n_elements = 1;
     for (int d = 0; d < 4; d++)
@@ -24,7 +25,8 @@ static jl_status measure(jl_gguf_tensor *t, uint64_t at, jl_error *err)
     fits = fits && jl_mul_u64(t->n_elements / type->block_len, type->block_bytes, &t->n_bytes);
     if (!fits || t->n_elements > INT64_MAX)
         return jl_fail_at(err, JL_FORMAT, at,
-                          "tensor %s has a shape that no file can hold: the file is damaged", t->name);
+                          "tensor %s has a shape that no file can hold: the file is damaged",
+                          t->name);
     return JL_OK;
 }
 
@@ -40,7 +42,8 @@ static jl_status read_shape(jl_cursor *c, jl_gguf_tensor *t, jl_error *err)
         if (d < t->n_dims)
             JL_TRY(jl_cursor_u64(c, t->name, &t->ne[d], err));
         if (t->ne[d] == 0)
-            return jl_fail_at(err, JL_FORMAT, at, "tensor %s is empty: dimension %u is 0", t->name, d);
+            return jl_fail_at(err, JL_FORMAT, at, "tensor %s is empty: dimension %u is 0", t->name,
+                              d);
     }
     return JL_OK;
 }
@@ -77,8 +80,8 @@ static jl_status read_tensor(jl_gguf *g, size_t part, jl_cursor *c, jl_error *er
     JL_TRY(jl_cursor_u64(c, t->name, &t->offset, err));
     if (t->offset % g->parts[part].alignment)
         return jl_fail_at(err, JL_FORMAT, c->pos - 8,
-                          "tensor %s lies at offset %llu, not a multiple of the alignment %u", t->name,
-                          (unsigned long long)t->offset, g->parts[part].alignment);
+                          "tensor %s lies at offset %llu, not a multiple of the alignment %u",
+                          t->name, (unsigned long long)t->offset, g->parts[part].alignment);
     t->part = (uint32_t)part;
     if (!jl_index_add(&g->tensor_index, g->tensors, sizeof *t, g->n_tensors))
         return jl_fail(err, JL_NO_MEMORY, "out of memory while reading the tensor list");
@@ -93,11 +96,12 @@ static jl_status place_tensor(const jl_gguf_part *part, jl_gguf_tensor *t, jl_er
     uint64_t end;
     if (!jl_add_u64(part->data_pos, t->offset, &begin) || !jl_add_u64(begin, t->n_bytes, &end) ||
         end > part->file.n_bytes)
-        return jl_fail_at(err, JL_FORMAT, t->offset,
-                          "tensor %s (%llu bytes at offset %llu of the data) reaches past the end of "
-                          "the file (%llu bytes): it is cut off or damaged, download it again",
-                          t->name, (unsigned long long)t->n_bytes, (unsigned long long)t->offset,
-                          (unsigned long long)part->file.n_bytes);
+        return jl_fail_at(
+            err, JL_FORMAT, t->offset,
+            "tensor %s (%llu bytes at offset %llu of the data) reaches past the end of "
+            "the file (%llu bytes): it is cut off or damaged, download it again",
+            t->name, (unsigned long long)t->n_bytes, (unsigned long long)t->offset,
+            (unsigned long long)part->file.n_bytes);
     t->offset = begin;
     t->data = part->file.data + begin;
     return JL_OK;
@@ -114,7 +118,8 @@ static jl_status check_overlap(const jl_gguf_tensor *tensors, size_t n, jl_error
 {
     bool ascending = true;
     for (size_t i = 1; i < n; i++)
-        ascending = ascending && tensors[i].offset >= tensors[i - 1].offset + tensors[i - 1].n_bytes;
+        ascending =
+            ascending && tensors[i].offset >= tensors[i - 1].offset + tensors[i - 1].n_bytes;
     if (ascending)
         return JL_OK; /* as every usual file */
 

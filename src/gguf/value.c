@@ -127,7 +127,8 @@ bool jl_gguf_next_str(const jl_gguf_kv *kv, jl_gguf_iter *it, jl_str *out)
     if (kv->item_type != JL_GGUF_STRING || it->index >= kv->count || kv->raw_bytes - it->pos < 8)
         return false;
     const uint64_t len = jl_load_u64(kv->raw + it->pos);
-    if (len > kv->raw_bytes - it->pos - 8) /* checked at open; holds even if the file changes since */
+    if (len >
+        kv->raw_bytes - it->pos - 8) /* checked at open; holds even if the file changes since */
         return false;
     *out = (jl_str){(const char *)kv->raw + it->pos + 8, (size_t)len};
     it->index++;

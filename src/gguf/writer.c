@@ -161,8 +161,8 @@ static jl_status begin_key(jl_gguf_writer *w, const char *key, jl_error *err)
     if (w->streaming)
         return jl_fail(err, JL_INVALID, "%s comes after the tensor data has begun", key);
     if (!jl_name_valid(key, strlen(key), GGUF_MAX_KEY))
-        return jl_fail(err, JL_INVALID, "the metadata key \"%s\" is empty, too long or not printable",
-                       key);
+        return jl_fail(err, JL_INVALID,
+                       "the metadata key \"%s\" is empty, too long or not printable", key);
     JL_TRY(add_record(w, &w->keys, &w->n_keys, &w->keys_cap, &w->key_index, key, err));
     return put_string(&w->kv_bytes, key, strlen(key)) ? JL_OK : no_memory(err);
 }
@@ -237,7 +237,8 @@ jl_status jl_gguf_put_kv(jl_gguf_writer *w, const jl_gguf_kv *kv, jl_error *err)
     } else if (strcmp(kv->key, "general.alignment") == 0) {
         uint64_t value = 0;
         if (!jl_gguf_kv_u64(kv, 0, &value) || value != w->alignment)
-            return jl_fail(err, JL_INVALID, "general.alignment %llu, but the file is written with %u",
+            return jl_fail(err, JL_INVALID,
+                           "general.alignment %llu, but the file is written with %u",
                            (unsigned long long)value, w->alignment);
         const uint32_t alignment = (uint32_t)value;
         return jl_gguf_put_scalar(w, kv->key, JL_GGUF_U32, &alignment, err);
@@ -280,8 +281,8 @@ jl_status jl_gguf_put_tensor(jl_gguf_writer *w, const char *name, jl_type type, 
     if (w->streaming)
         return jl_fail(err, JL_INVALID, "tensor %s comes after the tensor data has begun", name);
     if (!jl_name_valid(name, strlen(name), GGUF_MAX_NAME))
-        return jl_fail(err, JL_INVALID, "the tensor name \"%s\" is empty, too long or not printable",
-                       name);
+        return jl_fail(err, JL_INVALID,
+                       "the tensor name \"%s\" is empty, too long or not printable", name);
     JL_TRY(measure(name, type, ne, n_dims, &n_bytes, err));
     if (!jl_add_u64(w->data_bytes, n_bytes, &end) || end > INT64_MAX - GGUF_MAX_ALIGNMENT)
         return jl_fail(err, JL_INVALID, "tensor %s makes the file larger than any disk", name);

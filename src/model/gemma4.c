@@ -168,6 +168,12 @@ static void inject_per_layer(const jl_graph *g, uint32_t il, const jl_tensor *x)
     ops->rms_norm_add(g->be, &f, &l->post_norm, g->m->hp.eps, x);
 }
 
+static void observe(const jl_graph *g, int layer, const jl_tensor *x)
+{
+    if (g->observe)
+        g->observe(g->observe_ctx, layer, jl_tensor_f32(x), x->ne[1]);
+}
+
 /* (12) logits of the wanted rows. */
 static void head(const jl_graph *g, const jl_tensor *x)
 {
@@ -178,15 +184,10 @@ static void head(const jl_graph *g, const jl_tensor *x)
 
     ops->gather_rows(g->be, x, g->out_rows, &out);
     ops->rms_norm(g->be, &out, &m->output_norm, m->hp.eps, &out);
+    observe(g, (int)m->hp.n_layer, &out);
     ops->matmul(g->be, &out, &(jl_matmul_out){.w = &m->output, .y = logits}, 1);
     if (m->hp.softcap > 0.0f)
         ops->softcap(g->be, &logits, m->hp.softcap);
-}
-
-static void observe(const jl_graph *g, int layer, const jl_tensor *x)
-{
-    if (g->observe)
-        g->observe(g->observe_ctx, layer, jl_tensor_f32(x), x->ne[1]);
 }
 
 jl_status jl_gemma4_head(const jl_graph *g, jl_error *err)

@@ -100,6 +100,11 @@ static merge_slot *find_slot(const jl_bpe *bpe, int32_t left, int32_t right)
     }
 }
 
+void jl_bpe_load(const jl_bpe *bpe, int32_t left, int32_t right)
+{
+    __builtin_prefetch(&bpe->slots[pair_hash(left, right) & bpe->mask], 1);
+}
+
 void jl_bpe_add(jl_bpe *bpe, const jl_bpe_merge *merge)
 {
     const uint32_t rank = bpe->n_added++;
@@ -243,9 +248,9 @@ static uint64_t heap_pop(jl_bpe_work *w)
     return top;
 }
 
-/* A pair at a given start never comes back once it is gone, and each pair has its own rank: an entry
- * is stale exactly if its rank is not the one the start has now. Each merge takes one entry and adds
- * at most two, so there are never more than 2 n. */
+/* A pair at a given start never comes back once it is gone, and each pair has its own rank: an
+ * entry is stale exactly if its rank is not the one the start has now. Each merge takes one entry
+ * and adds at most two, so there are never more than 2 n. */
 static void run_heap(const jl_bpe *bpe, jl_bpe_work *w)
 {
     w->n_heap = 0;

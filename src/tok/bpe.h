@@ -34,6 +34,9 @@ typedef struct {
     int32_t first_symbol;        /* first initial symbol of right */
 } jl_bpe_merge;
 
+/* Starts loading the place of a pair, for many of them at once. */
+void jl_bpe_load(const jl_bpe *bpe, int32_t left, int32_t right);
+
 /* Enters the next merge; each has a higher rank than those before. A pair already there is kept. */
 void jl_bpe_add(jl_bpe *bpe, const jl_bpe_merge *merge);
 
@@ -51,7 +54,7 @@ typedef struct {
     int32_t *prev;     /* [n_max] */
     uint32_t *rank;    /* [n_max] of the pair that starts here */
     int32_t *merged;   /* [n_max] what the pair becomes */
-    uint64_t *heap;    /* [2 * n_max] rank << 32 | start, lowest first, stale ones included */
+    uint64_t *heap;    /* [2 * n_max] rank << 32 | start, lowest first, some stale */
     size_t n_heap;
     size_t n;          /* symbols of the last run */
 } jl_bpe_work;

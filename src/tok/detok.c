@@ -42,7 +42,7 @@ void jl_detok_destroy(jl_detok *detok)
 }
 
 /* Length of the ill-formed bytes at s that one U+FFFD stands for: the longest start of a valid
- * sequence, at least one byte (Unicode 15, section 3.9, U+FFFD substitution of maximal subparts). */
+ * sequence, at least one byte (Unicode 15, section 3.9, substitution of maximal subparts). */
 static size_t bad_len(const char *s, size_t len)
 {
     for (size_t n = len < PENDING_MAX ? len : PENDING_MAX; n > 1; n--) {

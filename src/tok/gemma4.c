@@ -9,8 +9,8 @@
 static const char mark[] = "\xe2\x96\x81"; /* U+2581, what a space is stored as */
 enum { MARK_BYTES = 3 };
 
-/* The initial symbol of the character at s and its length in bytes; -1 if the vocabulary has none or
- * the bytes there are not UTF-8 (then one byte long). */
+/* The initial symbol of the character at s and its length in bytes; -1 if the vocabulary has none
+ * or the bytes there are not UTF-8 (then one byte long). */
 static int32_t symbol_at(const jl_vocab *v, const char *s, size_t len, size_t *n)
 {
     const unsigned char c = (unsigned char)*s;
@@ -52,38 +52,88 @@ static void find_ends(const jl_vocab *v, const piece_ends *ends)
     }
 }
 
+enum { LEFT, RIGHT, MERGED, N_PARTS };
+
+typedef struct {
+    char *text; /* [max_piece] left and right without the space */
+    size_t start[N_PARTS], len[N_PARTS];
+    uint64_t hash[N_PARTS];
+    jl_bpe_merge merge;
+} merge_line;
+
+/* Merges are looked up together, so that the processor waits for many of them at once. */
+enum { N_LINES = 32 };
+
 /* "left right", cut at the first space that is not the first byte. */
-static void add_merge(const jl_vocab *v, const piece_ends *ends, jl_str m, char *joined)
+static bool parse_line(const jl_vocab *v, jl_str m, merge_line *line)
 {
     const char *space = m.len > 1 ? memchr(m.ptr + 1, ' ', m.len - 1) : NULL;
-    if (!space)
-        return;
+    if (!space || m.len - 1 > v->max_piece)
+        return false;
 
     const size_t n_left = (size_t)(space - m.ptr);
-    const size_t n_right = m.len - n_left - 1;
-    if (n_left + n_right > v->max_piece)
-        return;
-
-    memcpy(joined, m.ptr, n_left);
-    memcpy(joined + n_left, space + 1, n_right);
-    const int32_t left = jl_vocab_find_plain(v, joined, n_left);
-    const int32_t right = jl_vocab_find_plain(v, joined + n_left, n_right);
-    const int32_t merged = jl_vocab_find_plain(v, joined, n_left + n_right);
-    if (left < 0 || right < 0 || merged < 0 || ends->last[left] < 0 || ends->first[right] < 0)
-        return;
-
-    jl_bpe_add(v->bpe, &(jl_bpe_merge){left, right, merged, ends->last[left], ends->first[right]});
+    memcpy(line->text, m.ptr, n_left);
+    memcpy(line->text + n_left, space + 1, m.len - n_left - 1);
+    line->start[LEFT] = line->start[MERGED] = 0;
+    line->start[RIGHT] = line->len[LEFT] = n_left;
+    line->len[RIGHT] = m.len - n_left - 1;
+    line->len[MERGED] = m.len - 1;
+    for (int i = 0; i < N_PARTS; i++) {
+        line->hash[i] = jl_vocab_hash(line->text + line->start[i], line->len[i]);
+        jl_vocab_load_slot(v, line->hash[i]);
+    }
+    return line->len[RIGHT] > 0;
 }
 
 /* Merges with a part or a result that text cannot become are left out: they never apply, and text
  * must not merge into a special token. The order of the others, all that a rank says, stays. */
-static void add_merges(const jl_vocab *v, const jl_gguf_kv *kv, const piece_ends *ends,
-                       char *joined)
+static bool find_line(const jl_vocab *v, const piece_ends *ends, merge_line *line)
 {
+    int32_t id[N_PARTS];
+    for (int i = 0; i < N_PARTS; i++)
+        id[i] = jl_vocab_find_plain_hashed(v, line->text + line->start[i], line->len[i],
+                                           line->hash[i]);
+    if (id[LEFT] < 0 || id[RIGHT] < 0 || id[MERGED] < 0)
+        return false;
+
+    line->merge = (jl_bpe_merge){id[LEFT], id[RIGHT], id[MERGED], ends->last[id[LEFT]],
+                                 ends->first[id[RIGHT]]};
+    jl_bpe_load(v->bpe, id[LEFT], id[RIGHT]);
+    return line->merge.last_symbol >= 0 && line->merge.first_symbol >= 0;
+}
+
+static void add_lines(const jl_vocab *v, const piece_ends *ends, merge_line *lines, size_t n)
+{
+    bool found[N_LINES];
+    for (size_t k = 0; k < n; k++) {
+        for (int i = 0; i < N_PARTS; i++)
+            jl_vocab_load_piece(v, lines[k].hash[i]);
+    }
+    for (size_t k = 0; k < n; k++)
+        found[k] = find_line(v, ends, &lines[k]);
+    for (size_t k = 0; k < n; k++) {
+        if (found[k])
+            jl_bpe_add(v->bpe, &lines[k].merge);
+    }
+}
+
+static void add_merges(const jl_vocab *v, const jl_gguf_kv *kv, const piece_ends *ends, char *text)
+{
+    merge_line lines[N_LINES];
+    for (size_t k = 0; k < N_LINES; k++)
+        lines[k].text = text + k * v->max_piece;
+
     jl_gguf_iter it = {0, 0};
     jl_str merge;
-    while (jl_gguf_next_str(kv, &it, &merge))
-        add_merge(v, ends, merge, joined);
+    size_t n = 0;
+    while (jl_gguf_next_str(kv, &it, &merge)) {
+        n += parse_line(v, merge, &lines[n]);
+        if (n == N_LINES) {
+            add_lines(v, ends, lines, n);
+            n = 0;
+        }
+    }
+    add_lines(v, ends, lines, n);
 }
 
 static jl_status gemma4_create(jl_vocab *v, const jl_gguf *g, jl_error *err)
@@ -96,8 +146,8 @@ static jl_status gemma4_create(jl_vocab *v, const jl_gguf *g, jl_error *err)
     for (int c = 0; c < 256; c++) {
         if (v->byte_id[c] < 0 && v->unk < 0)
             return jl_fail(err, JL_FORMAT,
-                           "the tokenizer has neither the byte token <0x%02X> nor an unknown token: "
-                           "characters outside its vocabulary could not be encoded", c);
+                           "the tokenizer has neither the byte token <0x%02X> nor an unknown "
+                           "token: characters outside its vocabulary could not be encoded", c);
     }
 
     const jl_gguf_kv *kv = jl_gguf_find(g, "tokenizer.ggml.merges");
@@ -111,15 +161,15 @@ static jl_status gemma4_create(jl_vocab *v, const jl_gguf *g, jl_error *err)
 
     JL_TRY(jl_bpe_create((size_t)kv->count, &v->bpe, err));
     piece_ends ends = {jl_malloc(v->n * sizeof *ends.first), jl_malloc(v->n * sizeof *ends.last)};
-    char *joined = jl_malloc((size_t)v->max_piece + 1);
-    const bool ok = ends.first && ends.last && joined;
+    char *text = jl_malloc(N_LINES * (size_t)v->max_piece + 1);
+    const bool ok = ends.first && ends.last && text;
     if (ok) {
         find_ends(v, &ends);
-        add_merges(v, kv, &ends, joined);
+        add_merges(v, kv, &ends, text);
     }
     jl_free(ends.first);
     jl_free(ends.last);
-    jl_free(joined);
+    jl_free(text);
     return ok ? JL_OK : jl_fail(err, JL_NO_MEMORY, "no memory for the tokenizer's merges");
 }
 

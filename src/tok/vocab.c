@@ -40,16 +40,29 @@ jl_token_type jl_vocab_type(const jl_vocab *v, int32_t id)
     return has(v, id) ? (jl_token_type)v->types[id] : JL_TOKEN_UNDEFINED;
 }
 
+uint64_t jl_vocab_hash(const char *text, size_t len)
+{
+    return XXH3_64bits(text, len);
+}
+
+void jl_vocab_load_slot(const jl_vocab *v, uint64_t hash)
+{
+    __builtin_prefetch(&v->slots[(uint32_t)hash & v->slot_mask]);
+}
+
+void jl_vocab_load_piece(const jl_vocab *v, uint64_t hash)
+{
+    __builtin_prefetch(v->text + v->slots[(uint32_t)hash & v->slot_mask].start);
+}
+
 static int32_t find_hashed(const jl_vocab *v, const char *text, size_t len, uint64_t hash)
 {
     for (uint32_t i = (uint32_t)hash & v->slot_mask;; i = (i + 1) & v->slot_mask) {
         const jl_vocab_slot *s = &v->slots[i];
         if (s->id1 == 0)
             return -1;
-        if (s->hash != (uint32_t)(hash >> 32))
-            continue;
-        const jl_str p = jl_vocab_piece(v, (int32_t)(s->id1 - 1));
-        if (p.len == len && memcmp(p.ptr, text, len) == 0)
+        if (s->hash == (uint32_t)(hash >> 32) && s->len == len &&
+            memcmp(v->text + s->start, text, len) == 0)
             return (int32_t)(s->id1 - 1);
     }
 }
@@ -58,13 +71,20 @@ int32_t jl_vocab_find(const jl_vocab *v, const char *text, size_t len)
 {
     if (len == 0 || len > v->max_piece)
         return -1;
-    return find_hashed(v, text, len, XXH3_64bits(text, len));
+    return find_hashed(v, text, len, jl_vocab_hash(text, len));
+}
+
+int32_t jl_vocab_find_plain_hashed(const jl_vocab *v, const char *text, size_t len, uint64_t hash)
+{
+    const int32_t id = find_hashed(v, text, len, hash);
+    return id >= 0 && !(v->flags[id] & (JL_VOCAB_SPECIAL | JL_VOCAB_BYTE)) ? id : -1;
 }
 
 int32_t jl_vocab_find_plain(const jl_vocab *v, const char *text, size_t len)
 {
-    const int32_t id = jl_vocab_find(v, text, len);
-    return id >= 0 && !(v->flags[id] & (JL_VOCAB_SPECIAL | JL_VOCAB_BYTE)) ? id : -1;
+    if (len == 0 || len > v->max_piece)
+        return -1;
+    return jl_vocab_find_plain_hashed(v, text, len, jl_vocab_hash(text, len));
 }
 
 int32_t jl_vocab_bos(const jl_vocab *v)
@@ -106,23 +126,50 @@ static jl_status pick_kind(const jl_gguf *g, const jl_tok_kind **out, jl_error *
 {
     jl_str model = {"", 0}, pre = {"", 0};
     if (!jl_gguf_get_str(g, "tokenizer.ggml.model", &model))
-        return jl_fail(err, JL_FORMAT, "tokenizer.ggml.model is missing: the file has no tokenizer");
+        return jl_fail(err, JL_FORMAT,
+                       "tokenizer.ggml.model is missing: the file has no tokenizer");
     (void)jl_gguf_get_str(g, "tokenizer.ggml.pre", &pre);
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         /* Some converters write the older model name and put the kind beside it. */
-        if (str_is(model, kinds[i]->name) || (str_is(model, "llama") && str_is(pre, kinds[i]->name))) {
+        if (str_is(model, kinds[i]->name) ||
+            (str_is(model, "llama") && str_is(pre, kinds[i]->name))) {
             *out = kinds[i];
             return JL_OK;
         }
     }
     return jl_fail(err, JL_UNSUPPORTED,
-                   "tokenizer \"%.*s\" (pre-tokenizer \"%.*s\") is unknown to joule; it knows: gemma4",
+                   "tokenizer \"%.*s\" (pre-tokenizer \"%.*s\") is unknown to joule, "
+                   "which knows: gemma4",
                    (int)(model.len < 64 ? model.len : 64), model.ptr,
                    (int)(pre.len < 64 ? pre.len : 64), pre.ptr);
 }
 
-/* Copies the pieces, a NUL after each. */
+/* Puts the pieces one after the other, a NUL after each. */
+static jl_status copy_pieces(jl_vocab *v, const jl_gguf_kv *kv, jl_error *err)
+{
+    jl_gguf_iter it = {0, 0};
+    jl_str piece;
+    uint32_t id = 0, end = 0;
+    for (; id < v->n && jl_gguf_next_str(kv, &it, &piece); id++) {
+        if (piece.len > JL_VOCAB_MAX_PIECE)
+            return jl_fail(err, JL_TOO_LARGE, "token %u is %zu bytes long, joule takes at most %d",
+                           id, piece.len, JL_VOCAB_MAX_PIECE);
+        v->start[id] = end;
+        if (piece.len)
+            memcpy(v->text + end, piece.ptr, piece.len);
+        v->text[end + piece.len] = '\0';
+        end += (uint32_t)piece.len + 1;
+        if (piece.len > v->max_piece)
+            v->max_piece = (uint32_t)piece.len;
+    }
+    if (id != v->n)
+        return jl_fail(err, JL_FORMAT, "tokenizer.ggml.tokens ends after %u of %u tokens", id,
+                       v->n);
+    v->start[id] = end;
+    return JL_OK;
+}
+
 static jl_status read_pieces(jl_vocab *v, const jl_gguf *g, jl_error *err)
 {
     const jl_gguf_kv *kv = jl_gguf_find(g, "tokenizer.ggml.tokens");
@@ -132,6 +179,9 @@ static jl_status read_pieces(jl_vocab *v, const jl_gguf *g, jl_error *err)
     if (kv->count > JL_VOCAB_MAX_TOKENS)
         return jl_fail(err, JL_TOO_LARGE, "%llu tokens in the vocabulary, joule takes at most %d",
                        (unsigned long long)kv->count, JL_VOCAB_MAX_TOKENS);
+    if (kv->raw_bytes > UINT32_MAX - JL_VOCAB_MAX_TOKENS)
+        return jl_fail(err, JL_TOO_LARGE, "the vocabulary's text has %llu bytes, joule takes 4 GiB",
+                       (unsigned long long)kv->raw_bytes);
 
     v->n = (uint32_t)kv->count;
     v->text = jl_malloc((size_t)kv->raw_bytes + v->n);
@@ -141,26 +191,7 @@ static jl_status read_pieces(jl_vocab *v, const jl_gguf *g, jl_error *err)
     if (!v->text || !v->start || !v->types || !v->flags)
         return jl_fail(err, JL_NO_MEMORY, "no memory for a vocabulary of %u tokens", v->n);
 
-    jl_gguf_iter it = {0, 0};
-    jl_str piece;
-    uint32_t id = 0;
-    uint64_t end = 0;
-    for (; id < v->n && jl_gguf_next_str(kv, &it, &piece); id++) {
-        if (piece.len > JL_VOCAB_MAX_PIECE)
-            return jl_fail(err, JL_TOO_LARGE, "token %u is %zu bytes long, joule takes at most %d",
-                           id, piece.len, JL_VOCAB_MAX_PIECE);
-        v->start[id] = end;
-        if (piece.len)
-            memcpy(v->text + end, piece.ptr, piece.len);
-        v->text[end + piece.len] = '\0';
-        end += piece.len + 1;
-        if (piece.len > v->max_piece)
-            v->max_piece = (uint32_t)piece.len;
-    }
-    if (id != v->n)
-        return jl_fail(err, JL_FORMAT, "tokenizer.ggml.tokens ends after %u of %u tokens", id, v->n);
-    v->start[id] = end;
-    return JL_OK;
+    return copy_pieces(v, kv, err);
 }
 
 static jl_status read_types(jl_vocab *v, const jl_gguf *g, jl_error *err)
@@ -169,11 +200,11 @@ static jl_status read_types(jl_vocab *v, const jl_gguf *g, jl_error *err)
     memset(v->types, JL_TOKEN_NORMAL, v->n);
     if (!kv)
         return JL_OK;
-    if (kv->type != JL_GGUF_ARRAY || (kv->item_type != JL_GGUF_I32 && kv->item_type != JL_GGUF_U32) ||
-        kv->count != v->n)
+    const bool int32 = kv->item_type == JL_GGUF_I32 || kv->item_type == JL_GGUF_U32;
+    if (kv->type != JL_GGUF_ARRAY || !int32 || kv->count != v->n)
         return jl_fail(err, JL_FORMAT,
-                       "tokenizer.ggml.token_type is not an array of %u 32-bit integers, one per token",
-                       v->n);
+                       "tokenizer.ggml.token_type is not an array of 32-bit integers, one for each "
+                       "of the %u tokens", v->n);
 
     for (uint32_t id = 0; id < v->n; id++) {
         uint32_t type;
@@ -196,13 +227,14 @@ static jl_status build_slots(jl_vocab *v, jl_error *err)
 
     for (uint32_t id = 0; id < v->n; id++) {
         const jl_str p = jl_vocab_piece(v, (int32_t)id);
-        const uint64_t hash = XXH3_64bits(p.ptr, p.len);
+        const uint64_t hash = jl_vocab_hash(p.ptr, p.len);
         if (p.len == 0 || find_hashed(v, p.ptr, p.len, hash) >= 0)
             continue;
         uint32_t i = (uint32_t)hash & v->slot_mask;
         while (v->slots[i].id1)
             i = (i + 1) & v->slot_mask;
-        v->slots[i] = (jl_vocab_slot){(uint32_t)(hash >> 32), id + 1};
+        v->slots[i] = (jl_vocab_slot){(uint32_t)(hash >> 32), id + 1, v->start[id],
+                                      (uint32_t)p.len};
     }
     return JL_OK;
 }
@@ -214,7 +246,8 @@ static jl_status read_id(const jl_vocab *v, const jl_gguf *g, const char *key, i
     if (!jl_gguf_find(g, key))
         return JL_OK;
     if (!jl_gguf_get_u64(g, key, 0, &id) || id >= v->n)
-        return jl_fail(err, JL_FORMAT, "%s is not a token of the vocabulary (0 to %u)", key, v->n - 1);
+        return jl_fail(err, JL_FORMAT, "%s is not a token of the vocabulary (0 to %u)", key,
+                       v->n - 1);
     *out = (int32_t)id;
     return JL_OK;
 }

@@ -1,4 +1,4 @@
-/* Inside of a vocabulary, shared by the files of src/tok: pieces, flags and the kind's functions. */
+/* Inside of a vocabulary, shared by the files of src/tok: pieces, flags, the kind's functions. */
 #ifndef JL_TOK_VOCAB_IMPL_H
 #define JL_TOK_VOCAB_IMPL_H
 
@@ -29,15 +29,16 @@ typedef struct {
 extern const jl_tok_kind jl_tok_gemma4;
 
 typedef struct {
-    uint32_t hash; /* upper half of the hash of the piece */
-    uint32_t id1;  /* id + 1, 0: empty */
+    uint32_t hash;       /* upper half of the hash of the piece */
+    uint32_t id1;        /* id + 1, 0: empty */
+    uint32_t start, len; /* of the piece in text, so that a look-up touches no further array */
 } jl_vocab_slot;
 
 struct jl_vocab {
     const jl_tok_kind *kind;
     uint32_t n;
     char *text;         /* all pieces, a NUL after each */
-    uint64_t *start;    /* [n + 1] where each piece starts in text */
+    uint32_t *start;    /* [n + 1] where each piece starts in text */
     uint8_t *types;     /* [n] jl_token_type */
     uint8_t *flags;     /* [n] JL_VOCAB_* */
     jl_vocab_slot *slots;
@@ -55,5 +56,12 @@ struct jl_vocab {
 
 /* As jl_vocab_find, but finds no special and no byte token: what ordinary text may become. */
 int32_t jl_vocab_find_plain(const jl_vocab *v, const char *text, size_t len);
+
+/* The same in steps, for many look-ups at once whose cache misses then overlap: hash, load the slot,
+ * load the piece, find. */
+uint64_t jl_vocab_hash(const char *text, size_t len);
+void jl_vocab_load_slot(const jl_vocab *v, uint64_t hash);
+void jl_vocab_load_piece(const jl_vocab *v, uint64_t hash);
+int32_t jl_vocab_find_plain_hashed(const jl_vocab *v, const char *text, size_t len, uint64_t hash);
 
 #endif

@@ -1,4 +1,4 @@
-/* Hand-built vocabularies for tests: special tokens, byte tokens, then pieces and merges of a text. */
+/* Hand-built vocabularies for tests: special and byte tokens, then what the test adds. */
 #ifndef JL_TESTS_SMALL_VOCAB_H
 #define JL_TESTS_SMALL_VOCAB_H
 

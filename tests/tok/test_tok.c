@@ -21,8 +21,10 @@ static jl_vocab *open_vocab(small_vocab *s)
 static small_vocab *demo(void)
 {
     small_vocab *s = sv_begin();
-    static const char *const chars[] = {MARK, "h", "e", "l", "o", "a", "b", "c", "\n", "<", ">", "s",
-                                        "/", "|", "t", "u", "r", "n", "\t", "\r", "\xc3\xa9"};
+    static const char *const chars[] = {
+        MARK, "h", "e", "l", "o", "a", "b", "c", "\n", "<", ">", "s", "/", "|", "t", "u", "r", "n",
+        "\t", "\r", "\xc3\xa9",
+    };
     for (size_t i = 0; i < sizeof chars / sizeof *chars; i++)
         sv_piece(s, chars[i], strlen(chars[i]), JL_TOKEN_NORMAL);
     sv_join(s, "l", "l");
@@ -49,8 +51,8 @@ static const char *pieces_of(const jl_vocab *v, const char *text, size_t len, un
     line[0] = '\0';
     for (size_t i = 0; i < n; i++) {
         const jl_str p = jl_vocab_piece(v, ids[i]);
-        used += (size_t)snprintf(line + used, sizeof line - used, "%s%.*s", i ? " " : "", (int)p.len,
-                                 p.ptr);
+        used += (size_t)snprintf(line + used, sizeof line - used, "%s%.*s", i ? " " : "",
+                                 (int)p.len, p.ptr);
     }
     return line;
 }
@@ -98,13 +100,13 @@ static void test_newline_is_cut(void **state)
 static void test_bytes(void **state)
 {
     jl_vocab *v = open_vocab(demo());
-    assert_pieces(v, "\xe5\x9b\xae", 0, "<0xE5> <0x9B> <0xAE>"); /* a character not in the vocabulary */
+    assert_pieces(v, "\xe5\x9b\xae", 0, "<0xE5> <0x9B> <0xAE>"); /* not in the vocabulary */
     assert_pieces(v, "a\xff" "b", 0, "a <0xFF> b");
     assert_pieces(v, "\xe2\x96", 0, "<0xE2> <0x96>");   /* cut off */
     assert_pieces(v, "\xc0\xaf", 0, "<0xC0> <0xAF>");   /* overlong */
     assert_pieces(v, "\xed\xa0\x80", 0, "<0xED> <0xA0> <0x80>"); /* surrogate */
     assert_pieces(v, "a\0b", 0, "a <0x00> b");
-    assert_pieces(v, "<0xFF>", 0, "< <0x30> <0x78> <0x46> <0x46> >"); /* text is never a byte token */
+    assert_pieces(v, "<0xFF>", 0, "< <0x30> <0x78> <0x46> <0x46> >"); /* text is text */
     jl_vocab_destroy(v);
 }
 
@@ -422,8 +424,8 @@ static void test_plain_long(void **state)
     }
 }
 
-/* Pairs that must merge from right to left through the whole text: what a block's tokens are depends
- * on where the text ends, however far away, so that blocks cannot be joined and must grow. */
+/* Pairs that must merge from right to left through the whole text: what a block's tokens are
+ * depends on where the text ends, however far away: blocks cannot be joined and must grow. */
 static void test_right_to_left(void **state)
 {
     enum { N = 19001 };

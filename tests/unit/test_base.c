@@ -112,11 +112,13 @@ static void test_cpu_features_agree_with_kernel(void **state)
     char *text = NULL;
     size_t len;
     jl_error err;
-    if (jl_file_read("/proc/cpuinfo", 1 << 24, &text, &len, &err) != JL_OK || !strstr(text, "flags"))
+    if (jl_file_read("/proc/cpuinfo", 1 << 24, &text, &len, &err) != JL_OK ||
+        !strstr(text, "flags"))
         skip();
     const unsigned f = jl_cpu_features();
     assert_int_equal(!!(f & JL_CPU_AVX2), strstr(text, " avx2 ") && strstr(text, " fma "));
-    assert_int_equal(!!(f & JL_CPU_AVX512), strstr(text, " avx512bw ") && strstr(text, " avx512vl "));
+    assert_int_equal(!!(f & JL_CPU_AVX512),
+                     strstr(text, " avx512bw ") && strstr(text, " avx512vl "));
     assert_int_equal(!!(f & JL_CPU_AVX512VNNI), strstr(text, " avx512_vnni ") != NULL);
     assert_int_equal(!!(f & JL_CPU_AVX512VBMI), strstr(text, " avx512vbmi ") != NULL);
     assert_int_equal(!!(f & JL_CPU_AVX512BF16), strstr(text, " avx512_bf16 ") != NULL);

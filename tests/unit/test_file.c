@@ -32,7 +32,8 @@ static int n_entries(void)
     return n;
 }
 
-/* Also the check that no test left a temporary file: the folder must be empty but for what is named. */
+/* Also the check that no test left a temporary file: the folder must be empty but for what is
+ * named. */
 static int remove_folder(void **state)
 {
     (void)unlink(path_of("a"));

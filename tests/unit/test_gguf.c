@@ -8,7 +8,8 @@
 static gguf_image m;
 
 /* From a block of exactly the right size, so that a sanitizer sees any byte read beyond it. */
-static jl_status open_bytes(const uint8_t *data, size_t n, jl_gguf **out, void **copy, jl_error *err)
+static jl_status open_bytes(const uint8_t *data, size_t n, jl_gguf **out, void **copy,
+                            jl_error *err)
 {
     *copy = malloc(n ? n : 1);
     memcpy(*copy, data, n);

@@ -146,11 +146,13 @@ static void test_writer_refuses(void **state)
     const uint32_t n = 64;
     const uint8_t zeros[64] = {0};
     const uint64_t ne[] = {8};
-    assert_fails(jl_gguf_writer_create(in_folder("a.gguf"), 12, &w, &err), JL_INVALID, "power of two");
+    assert_fails(jl_gguf_writer_create(in_folder("a.gguf"), 12, &w, &err), JL_INVALID,
+                 "power of two");
     assert_fails(jl_gguf_writer_create("/nonexistent/a.gguf", 0, &w, &err), JL_IO, "No such file");
     assert_ok(jl_gguf_writer_create(in_folder("a.gguf"), 0, &w, &err));
     assert_ok(jl_gguf_put_scalar(w, "n", JL_GGUF_U32, &n, &err));
-    assert_fails(jl_gguf_put_scalar(w, "n", JL_GGUF_U32, &n, &err), JL_INVALID, "n is written twice");
+    assert_fails(jl_gguf_put_scalar(w, "n", JL_GGUF_U32, &n, &err), JL_INVALID,
+                 "n is written twice");
     assert_fails(jl_gguf_put_scalar(w, "s", JL_GGUF_STRING, &n, &err), JL_INVALID, "not a scalar");
     assert_fails(jl_gguf_put_array(w, "s", JL_GGUF_ARRAY, &n, 1, &err), JL_INVALID, "numbers");
     assert_fails(jl_gguf_put_scalar(w, "", JL_GGUF_U32, &n, &err), JL_INVALID, "empty");
@@ -193,7 +195,8 @@ static void test_full_disk(void **state)
 }
 
 /* One part of a split model with one tensor. */
-static void write_part(const char *path, uint16_t no, uint16_t count, int32_t total, const char *tensor)
+static void write_part(const char *path, uint16_t no, uint16_t count, int32_t total,
+                       const char *tensor)
 {
     jl_error err;
     jl_gguf_writer *w = NULL;
@@ -243,12 +246,14 @@ static void test_broken_splits(void **state)
     assert_fails(jl_gguf_open(in_folder("m-00002-of-00003.gguf"), &g, &err), JL_INVALID,
                  "part 2 of 3: give the first part");
     write_part(in_folder("m-00002-of-00003.gguf"), 2, 3, 3, "x1");
-    assert_fails(jl_gguf_open(first, &g, &err), JL_FORMAT, "says it is part 3 of 3, not part 2 of 3");
+    assert_fails(jl_gguf_open(first, &g, &err), JL_FORMAT,
+                 "says it is part 3 of 3, not part 2 of 3");
     write_part(in_folder("m-00002-of-00003.gguf"), 1, 3, 3, "x0");
     assert_fails(jl_gguf_open(first, &g, &err), JL_FORMAT, "x0 occurs twice");
     write_part(first, 0, 3, 4, "x0");
     write_part(in_folder("m-00002-of-00003.gguf"), 1, 3, 3, "x1");
-    assert_fails(jl_gguf_open(first, &g, &err), JL_FORMAT, "hold 3 tensors, split.tensors.count says 4");
+    assert_fails(jl_gguf_open(first, &g, &err), JL_FORMAT,
+                 "hold 3 tensors, split.tensors.count says 4");
     assert_int_equal(unlink(in_folder("m-00002-of-00003.gguf")), 0);
     assert_fails(jl_gguf_open(first, &g, &err), JL_IO, "m-00002-of-00003.gguf: No such file");
     assert_int_equal(rename(in_folder("m-00001-of-00003.gguf"), in_folder("a.gguf")), 0);

@@ -1,5 +1,5 @@
-/* Opening and writing GGUF files with the n-th heap call failing, for every n: a message, no leak, no
- * crash, no file. The linker puts the functions below in front of the library's (--wrap). */
+/* Opening and writing GGUF files with the n-th heap call failing, for every n: a message, no leak,
+ * no crash, no file. The linker puts the functions below in front of the library's (--wrap). */
 #include <unistd.h>
 
 #include "base/mem.h"

@@ -134,8 +134,10 @@ static void test_bad_thread_counts(void **state)
 {
     jl_error err;
     jl_pool *pool = NULL;
-    assert_fails(jl_pool_create(&(jl_pool_config){0, 0, false}, &pool, &err), JL_INVALID, "0 threads");
-    assert_fails(jl_pool_create(&(jl_pool_config){5000, 0, false}, &pool, &err), JL_INVALID, "1 to");
+    assert_fails(jl_pool_create(&(jl_pool_config){0, 0, false}, &pool, &err), JL_INVALID,
+                 "0 threads");
+    assert_fails(jl_pool_create(&(jl_pool_config){5000, 0, false}, &pool, &err), JL_INVALID,
+                 "1 to");
     assert_null(pool);
 }
 

@@ -7,6 +7,7 @@
 #include "quant/float16.h"
 #include "quant/quant.h"
 #include "quant/random.h"
+#include "quant_fields.h"
 #include "test.h"
 
 enum { N = 2048, N_FLOAT = 2043, N_ROWS = 64, X_SEED = 1000, MAX_BYTES = 4 * N };
@@ -63,53 +64,11 @@ static uint16_t finite_half(unsigned h, size_t block, unsigned row)
     return (uint16_t)h;
 }
 
-/* Offsets of the F16 fields of a block; -1 for none. */
-static void half_fields(jl_type type, int at[2])
-{
-    at[0] = 0;
-    at[1] = -1;
-    switch (type) {
-    case JL_TYPE_Q4_1:
-    case JL_TYPE_Q5_1:
-    case JL_TYPE_Q4_K:
-    case JL_TYPE_Q5_K:
-        at[1] = 2;
-        break;
-    case JL_TYPE_Q2_K:
-        at[0] = 80;
-        at[1] = 82;
-        break;
-    case JL_TYPE_Q3_K:
-        at[0] = 108;
-        break;
-    case JL_TYPE_Q6_K:
-        at[0] = 208;
-        break;
-    case JL_TYPE_MXFP4:
-    case JL_TYPE_IQ1_M:
-        at[0] = -1;
-        break;
-    default:
-        break;
-    }
-}
-
-static void fix_iq1_m(uint8_t *block, size_t index, unsigned row)
-{
-    unsigned h = 0;
-
-    for (int k = 0; k < 4; k++)
-        h |= (unsigned)(block[49 + 2 * k] >> 4) << 4 * k;
-    h = finite_half(h, index, row);
-    for (int k = 0; k < 4; k++)
-        block[49 + 2 * k] = (uint8_t)((block[49 + 2 * k] & 15) | (h >> 4 * k & 15) << 4);
-}
-
 static void fix_block(jl_type type, uint8_t *block, size_t index, unsigned row)
 {
     int at[2];
 
-    half_fields(type, at);
+    quant_half_fields(type, at);
     for (int f = 0; f < 2; f++) {
         if (at[f] < 0)
             continue;
@@ -119,7 +78,7 @@ static void fix_block(jl_type type, uint8_t *block, size_t index, unsigned row)
         p[1] = (uint8_t)(h >> 8);
     }
     if (type == JL_TYPE_IQ1_M)
-        fix_iq1_m(block, index, row);
+        quant_set_iq1_m_scale(block, finite_half(quant_iq1_m_scale(block), index, row));
     if (type == JL_TYPE_MXFP4 && row % 4 != 3) /* products of larger scales overflow */
         block[0] &= 0x7f;
 }

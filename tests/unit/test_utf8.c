@@ -1,5 +1,5 @@
-/* UTF-8 against a definition written the other way round: encode every code point, and see which byte
- * strings the decoder accepts. */
+/* UTF-8 against a definition written the other way round: encode every code point, and see which
+ * byte strings the decoder accepts. */
 #include "base/utf8.h"
 #include "test.h"
 
@@ -53,7 +53,8 @@ static void test_invalid(void **state)
     assert_int_equal(jl_utf8_len("", 0), 0);
     assert_int_equal(jl_utf8_incomplete("", 0), 0);
     assert_int_equal(jl_utf8_incomplete("a\xf0\x9f\x98", 4), 3);
-    assert_int_equal(jl_utf8_incomplete("\xed\xa0", 2), 0); /* the start of a surrogate never completes */
+    assert_int_equal(jl_utf8_incomplete("\xed\xa0", 2),
+                     0); /* the start of a surrogate never completes */
 }
 
 int main(void)

@@ -101,24 +101,31 @@ ALWAYS void score_rows(const jl_attn_args *a, const void *k, bool half, size_t r
     const float *q[QUERIES];
     __m512 acc[QUERIES][4];
 
+#pragma GCC unroll 6
     for (int r = 0; r < R; r++) {
         q[r] = a->q + a->q_offset[row + (size_t)r];
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++)
             acc[r][i] = _mm512_setzero_ps();
     }
     for (size_t e = 0; e < a->head_dim; e++) {
         __m512 kv[4];
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             const size_t at = e * JL_KV_BLOCK + 16 * (size_t)i;
             kv[i] = load_cells(k, at, half, 0xffff);
         }
+#pragma GCC unroll 6
         for (int r = 0; r < R; r++) {
             const __m512 qe = _mm512_set1_ps(q[r][e]);
+#pragma GCC unroll 4
             for (int i = 0; i < 4; i++)
                 acc[r][i] = _mm512_fmadd_ps(qe, kv[i], acc[r][i]);
         }
     }
+#pragma GCC unroll 6
     for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++)
             _mm512_storeu_ps(scores + JL_KV_BLOCK * r + 16 * i, acc[r][i]);
 }
@@ -143,17 +150,22 @@ ALWAYS void score_group(const jl_attn_args *a, const void *k, bool half, size_t 
 ALWAYS void output_rows(const jl_attn_args *a, const void *v, bool half, size_t e, uint64_t lanes,
                         int R, const float *p, key_range keys, __m512 acc[QUERIES][4])
 {
+#pragma GCC unroll 6
     for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++)
             acc[r][i] = _mm512_setzero_ps();
     for (int j = keys.begin; j < keys.end; j++) {
         __m512 vv[4];
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             const size_t at = (size_t)j * a->head_dim + e + 16 * (size_t)i;
             vv[i] = load_cells(v, at, half, (__mmask16)(lanes >> 16 * i));
         }
+#pragma GCC unroll 6
         for (int r = 0; r < R; r++) {
             const __m512 pj = _mm512_set1_ps(p[JL_KV_BLOCK * r + j]);
+#pragma GCC unroll 4
             for (int i = 0; i < 4; i++)
                 acc[r][i] = _mm512_fmadd_ps(pj, vv[i], acc[r][i]);
         }
@@ -173,10 +185,12 @@ ALWAYS void output_slice(const jl_attn_args *a, const void *v, bool half, size_t
     __m512 acc[QUERIES][4];
 
     output_rows(a, v, half, e, lanes, R, p, keys, acc);
+#pragma GCC unroll 6
     for (int r = 0; r < R; r++) {
         float *o = a->o + (row + (size_t)r) * a->head_dim + e;
         if (plan[r].skip)
             continue;
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             const __mmask16 k = (__mmask16)(lanes >> 16 * i);
             __m512 out = acc[r][i];
