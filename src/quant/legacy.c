@@ -13,8 +13,11 @@ static void unpack_nibbles(const uint8_t qs[16], int8_t w[32], int offset)
 
 static void add_fifth_bits(const uint8_t qh[4], int8_t w[32])
 {
-    for (int i = 0; i < 32; i++)
-        w[i] = (int8_t)(w[i] + ((qh[i / 8] >> i % 8 & 1) << 4));
+    static const uint8_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+
+    for (int k = 0; k < 4; k++)
+        for (int i = 0; i < 8; i++)
+            w[8 * k + i] = (int8_t)(w[8 * k + i] + (qh[k] & bit[i] ? 16 : 0));
 }
 
 void jl_unpack32_q4_0(const void *block, unsigned ib, jl_block32 *out)

@@ -5,6 +5,7 @@
 #include "quant/blocks.h"
 #include "quant/float16.h"
 #include "quant/quant.h"
+#include "quant/quantize_k.h"
 
 #define F16_NAN 0x7e00u
 
@@ -86,7 +87,7 @@ static void levels_min(const float x[32], int top, uint8_t level[32], uint16_t s
     scale_min[1] = finite ? jl_f32_to_f16(lo) : F16_NAN;
 }
 
-static void quant_q4_0(const float x[32], void *dst)
+static void quant_q4_0(const float *x, void *dst)
 {
     jl_block_q4_0 *b = dst;
     uint8_t level[32];
@@ -95,7 +96,7 @@ static void quant_q4_0(const float x[32], void *dst)
     pack_nibbles(level, b->qs);
 }
 
-static void quant_q5_0(const float x[32], void *dst)
+static void quant_q5_0(const float *x, void *dst)
 {
     jl_block_q5_0 *b = dst;
     uint8_t level[32];
@@ -105,7 +106,7 @@ static void quant_q5_0(const float x[32], void *dst)
     pack_fifth_bits(level, b->qh);
 }
 
-static void quant_q4_1(const float x[32], void *dst)
+static void quant_q4_1(const float *x, void *dst)
 {
     jl_block_q4_1 *b = dst;
     uint8_t level[32];
@@ -117,7 +118,7 @@ static void quant_q4_1(const float x[32], void *dst)
     pack_nibbles(level, b->qs);
 }
 
-static void quant_q5_1(const float x[32], void *dst)
+static void quant_q5_1(const float *x, void *dst)
 {
     jl_block_q5_1 *b = dst;
     uint8_t level[32];
@@ -130,7 +131,7 @@ static void quant_q5_1(const float x[32], void *dst)
     pack_fifth_bits(level, b->qh);
 }
 
-static void quant_q8_0(const float x[32], void *dst)
+static void quant_q8_0(const float *x, void *dst)
 {
     jl_block_q8_0 *b = dst;
     const float d = fabsf(extreme(x)) / 127.0f;
@@ -173,7 +174,7 @@ static float fit_scale(const float x[32], const uint8_t level[32], float *gain)
 
 /* Tries the extreme value at several places of both ends of the table, keeps the best fit, and
  * picks the nearest levels for the scale as stored. */
-static void quant_iq4_nl(const float x[32], void *dst)
+static void quant_iq4_nl(const float *x, void *dst)
 {
     jl_block_iq4_nl *b = dst;
     uint8_t level[32];
@@ -212,9 +213,10 @@ static void quant_halves(jl_type type, const float *src, uint16_t *dst, size_t n
         dst[i] = type == JL_TYPE_F16 ? jl_f32_to_f16(src[i]) : jl_f32_to_bf16(src[i]);
 }
 
-typedef void quant32_fn(const float x[32], void *dst);
+typedef void quant_fn(const float *x, void *dst);
 
-static quant32_fn *quantiser(jl_type type)
+/* Quantises one block of the format. */
+static quant_fn *quantiser(jl_type type)
 {
     switch (type) {
     case JL_TYPE_Q4_0:
@@ -229,6 +231,12 @@ static quant32_fn *quantiser(jl_type type)
         return quant_q8_0;
     case JL_TYPE_IQ4_NL:
         return quant_iq4_nl;
+    case JL_TYPE_Q4_K:
+        return jl_quant_q4_k;
+    case JL_TYPE_Q5_K:
+        return jl_quant_q5_k;
+    case JL_TYPE_Q6_K:
+        return jl_quant_q6_k;
     default:
         return NULL;
     }
@@ -245,11 +253,11 @@ int jl_quant_row(jl_type type, const float *src, void *dst, size_t n)
         return 1;
     }
 
-    quant32_fn *fn = quantiser(type);
+    quant_fn *fn = quantiser(type);
     if (!fn)
         return 0;
-    const size_t bytes = jl_type_get((uint32_t)type)->block_bytes;
-    for (size_t i = 0; i < n; i += 32)
-        fn(src + i, (uint8_t *)dst + i / 32 * bytes);
+    const jl_type_info *info = jl_type_get((uint32_t)type);
+    for (size_t b = 0; b < n / info->block_len; b++)
+        fn(src + b * info->block_len, (uint8_t *)dst + b * info->block_bytes);
     return 1;
 }

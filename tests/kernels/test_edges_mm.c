@@ -33,7 +33,8 @@ static void fill_weights(const mm_case *c, mm_buffers *b)
     const size_t row_bytes = (size_t)jl_row_bytes((uint32_t)c->type, c->n_in);
     const size_t stride = row_bytes + (c->gather ? 12 : 0); /* rows of a wider matrix */
 
-    b->args.w = kbuf_open(&b->w, stride * (c->n_rows - 1) + row_bytes, weight_unit(c->type), c->place);
+    b->args.w = kbuf_open(&b->w, stride * (c->n_rows - 1) + row_bytes, weight_unit(c->type),
+                          c->place);
     b->args.w_stride = stride;
     for (size_t r = 0; r < c->n_rows; r++)
         kcheck_fill_weights(c->type, b->w.data + r * stride, c->n_in, c->fill_w, c->seed + r);
