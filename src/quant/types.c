@@ -10,7 +10,8 @@ static const jl_type_info infos[JL_TYPE_MAX] = {
 #undef PLAIN
 };
 
-/* Ids of GGUF files that joule does not read: removed, never meant for files, or newer. */
+/* Ids of GGUF files that joule does not read: removed, never meant for files, newer, or (133 and
+ * above) written by the ik_llama.cpp fork only. */
 static const struct {
     uint32_t id;
     const char *name;
@@ -18,7 +19,11 @@ static const struct {
     {4, "Q4_2"},        {5, "Q4_3"},        {9, "Q8_1"},        {15, "Q8_K"},
     {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"},   {33, "Q4_0_8_8"},   {34, "TQ1_0"},
     {35, "TQ2_0"},      {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"},
-    {40, "NVFP4"},      {41, "Q1_0"},
+    {40, "NVFP4"},      {41, "Q1_0"},       {42, "Q2_0"},
+    {133, "Q6_0"},      {137, "IQ2_K"},     {138, "IQ3_K"},     {139, "IQ4_K"},
+    {140, "IQ5_K"},     {141, "IQ6_K"},     {144, "IQ4_KS"},    {145, "IQ2_KS"},
+    {146, "IQ4_KSS"},   {152, "IQ5_KS"},    {153, "IQ2_KT"},    {154, "IQ3_KT"},
+    {155, "IQ4_KT"},    {156, "IQ3_KS"},    {157, "IQ2_KL"},    {158, "IQ1_KT"},
 };
 
 const jl_type_info *jl_type_get(uint32_t id)

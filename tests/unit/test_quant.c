@@ -37,6 +37,7 @@ static void test_types(void **state)
     assert_string_equal(jl_type_name(34), "TQ1_0");
     assert_string_equal(jl_type_name(9), "Q8_1");
     assert_string_equal(jl_type_name(40), "NVFP4");
+    assert_string_equal(jl_type_name(144), "IQ4_KS");
     assert_string_equal(jl_type_name(4000000000u), "unknown");
     assert_null(jl_type_get(9)->name);
     assert_null(jl_type_get(UINT32_MAX)->name);
@@ -272,7 +273,7 @@ static void test_fitted_quality(void **state)
     const double q6_k = quality(JL_TYPE_Q6_K);
     const double iq4_nl = quality(JL_TYPE_IQ4_NL);
 
-    print_message("lost energy: IQ4_NL %.5f %%, Q4_K %.5f %%, Q5_K %.5f %%, Q6_K %.5f %%\n",
+    print_message("# lost energy: IQ4_NL %.5f %%, Q4_K %.5f %%, Q5_K %.5f %%, Q6_K %.5f %%\n",
                   100 * iq4_nl, 100 * q4_k, 100 * q5_k, 100 * q6_k);
     assert_true(iq4_nl < 0.009497 && iq4_nl < quality(JL_TYPE_Q4_0));
     assert_true(q4_k < 0.009497 && q4_k < quality(JL_TYPE_Q4_0));
