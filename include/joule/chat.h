@@ -168,9 +168,10 @@ typedef enum {
     X(QUOTE_UNOPENED,    "a string had no opening mark")                                 \
     X(QUOTE_INSIDE,      "a string mark inside a string was kept as text")               \
     X(MARK_INSIDE,       "a marker inside a string was kept as text")                    \
-    X(FOREIGN_QUOTES,    "a string or key was written in JSON or single quotes")         \
+    X(FOREIGN_QUOTES,    "a string was written in JSON or single quotes")                \
+    X(QUOTED_KEY,        "a key was written in quotes")                                  \
     X(UNQUOTED_STRING,   "a string was written without marks")                           \
-    X(COMMA_MISSING,     "a comma was missing")                                          \
+    X(COMMA_MISSING,     "a comma or colon was missing")                                 \
     X(NUMBER_AS_STRING,  "a number was written as a string")                             \
     X(BOOLEAN_AS_STRING, "a boolean was written as a string")                            \
     X(JSON_AS_STRING,    "an object or array was written as a string")                   \

@@ -1,4 +1,5 @@
-/* The only door to the heap. Large blocks come zeroed and lazily committed. */
+/* The only door to the heap (jl_malloc, jl_realloc and jl_free: joule/sys.h). Large blocks come
+ * zeroed and lazily committed. */
 #ifndef JL_BASE_MEM_H
 #define JL_BASE_MEM_H
 
@@ -7,11 +8,9 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "joule/sys.h"
 
-void *jl_malloc(size_t n_bytes);               /* NULL when memory runs out or n_bytes is 0 */
 void *jl_calloc(size_t count, size_t n_bytes); /* zeroed, overflow-checked */
-void *jl_realloc(void *p, size_t n_bytes);     /* on NULL the old block is still the caller's */
-void jl_free(void *p);
 char *jl_strndup(const char *s, size_t len);   /* NUL-terminated copy */
 size_t jl_mem_calls(void);                     /* heap calls so far; tests count with it */
 

@@ -1,14 +1,15 @@
-/* Quantised matrix products on AVX-512, lanes = weight rows. Two forms:
+/* Quantised matrix products on AVX-512, lanes = weight rows. A format says how to load a block of 32
+ * from 16 rows as unsigned bytes and their scales; the products are made here, in two forms:
  *
- * One column (gemv16): 16 rows side by side, one block of 32 at a time. Each row's block gives 8
- * partial sums, a tree of transposing additions turns the 16 x 8 into one vector of 16 exact block
+ * One column (gemv16): 16 rows side by side, one block of 32 at a time. A vector holds 16 bytes of 4
+ * rows, a tree of transposing additions turns the partial sums of 4 such vectors into 16 exact block
  * sums, and one fma per block extends 16 chains.
  *
- * Several columns (gemm): 32 rows are expanded to biased u8 in the order [block][2][8][16 rows][4 k]
- * with their scales, then multiplied with 6 columns at a time: a broadcast of 4 activations meets
- * 16 rows x 4 k in one vpdpbusd. Chains that are longer than the tile continue from y.
+ * Several columns (gemm): 32 rows are expanded to u8 in the order [block][2][8][16 rows][4 k] with
+ * their scales, then multiplied with 6 columns at a time: a broadcast of 4 activations meets 16 rows
+ * x 4 k in one vpdpbusd. Chains that are longer than the tile continue from y.
  *
- * Weights are stored biased to be unsigned; -bias * sum(q) is added back in integers. */
+ * Weights are made unsigned by a bias; -bias * sum(q) is added back in integers. */
 #ifndef JL_BACKEND_CPU_X86_MM_AVX512_INL_H
 #define JL_BACKEND_CPU_X86_MM_AVX512_INL_H
 
@@ -16,98 +17,55 @@
 #include <string.h>
 
 #include "backend/cpu/kernels.h"
+#include "quant/blocks.h"
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-enum { TILE_ROWS = 32, TILE_COLS = 6, TILE_BLOCKS = 128 /* of 32 weights */ };
+enum { TILE_COLS = 6, TILE_BLOCKS = 128 /* of 32 weights */ };
 
-/* Expanded weights of TILE_ROWS rows. Row r is lane r % 16 of half r / 16. */
-typedef struct {
-    uint8_t w[TILE_BLOCKS][2][8][64];
-    float dw[TILE_BLOCKS][2][16];
-    float mw[TILE_BLOCKS][2][16]; /* types with a minimum */
-} mm_tile;
-
-/* Fills blocks 0 .. n_blocks - 1 of half h from 16 rows; row i starts at w + row[i]. */
-typedef void mm_expand_fn(const uint8_t *w, const size_t row[16], size_t first_block,
-                          size_t n_blocks, mm_tile *tile, int h);
-
-/* ---- exact integer sums */
-
-/* acc + u8 * s8 products in groups of 4 */
-ALWAYS __m512i dot4x16(__m512i acc, __m512i u8, __m512i s8)
-{
-#ifdef __AVX512VNNI__
-    return _mm512_dpbusd_epi32(acc, u8, s8);
-#else
-    const __m512i even = _mm512_madd_epi16(_mm512_and_si512(u8, _mm512_set1_epi16(0xff)),
-                                           _mm512_srai_epi16(_mm512_slli_epi16(s8, 8), 8));
-    const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(u8, 8), _mm512_srai_epi16(s8, 8));
-    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
-#endif
-}
-
-ALWAYS __m256i dot4x8(__m256i u8, __m256i s8)
-{
-#ifdef __AVX512VNNI__
-    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), u8, s8);
-#else
-    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(u8, _mm256_set1_epi16(0xff)),
-                                           _mm256_srai_epi16(_mm256_slli_epi16(s8, 8), 8));
-    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u8, 8), _mm256_srai_epi16(s8, 8));
-    return _mm256_add_epi32(even, odd);
-#endif
-}
-
-/* scale * (sum[0] + sum[1]) in every lane */
-ALWAYS __m512i scaled_sum(const int16_t *sum, int16_t scale)
-{
-    int32_t pair;
-
-    memcpy(&pair, sum, sizeof pair);
-    return _mm512_madd_epi16(_mm512_set1_epi32(pair), _mm512_set1_epi16(scale));
-}
-
-ALWAYS uint16_t load_u16(const uint8_t *p)
-{
-    uint16_t v;
-
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-/* ---- one column */
-
-/* Two rows' 8 partial sums each to 4 + 4, rows alternating. */
-ALWAYS __m256i pair_sums(__m256i a, __m256i b)
-{
-    return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-}
-
-ALWAYS __m256i quad_sums(__m256i ab, __m256i cd)
-{
-    return _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
-}
-
-/* 16 rows of 8 partial sums to 16 sums, lane i = row i. */
-ALWAYS __m512i tree16(const __m256i t[16])
-{
-    __m256i x[4];
-
-    for (int i = 0; i < 4; i++)
-        x[i] = quad_sums(pair_sums(t[4 * i], t[4 * i + 1]), pair_sums(t[4 * i + 2], t[4 * i + 3]));
-    const __m256i lo = _mm256_add_epi32(_mm256_permute2x128_si256(x[0], x[1], 0x20),
-                                        _mm256_permute2x128_si256(x[0], x[1], 0x31));
-    const __m256i hi = _mm256_add_epi32(_mm256_permute2x128_si256(x[2], x[3], 0x20),
-                                        _mm256_permute2x128_si256(x[2], x[3], 0x31));
-    return _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1);
-}
+/* ---- what a format provides */
 
 /* Addresses of 16 rows a fixed stride apart. */
 typedef struct {
     const uint8_t *base[4]; /* rows 0, 4, 8, 12 */
     size_t stride, stride3;
 } row_set;
+
+/* 32 weights of 16 rows as u8: lane L of lo[i] is row 4 L + i, weights 0..15; hi 16..31. */
+typedef struct {
+    __m512i lo[4], hi[4];
+} mm_quads;
+
+/* What is decoded once per block of the format; each format uses the fields as it likes. */
+typedef struct {
+    __m512i a, b, c, e;
+    __m512 x, y;
+} mm_head;
+
+/* Scales of a block of 32, lanes = rows. halves: isum = sc[0] * s0 + sc[1] * s1; with a minimum,
+ * msum = mn[0] * sum0 + mn[1] * sum1, else mn is not used. */
+typedef struct {
+    __m512 dw, mw;
+    __m512 sc[2], mn[2];
+} mm_scale;
+
+typedef struct {
+    size_t bytes;     /* of a block of the format */
+    int per;          /* blocks of 32 in it */
+    int bias;         /* stored byte = weight + bias */
+    bool has_min;
+    bool halves;
+    void (*head)(const row_set *rows, size_t at, mm_head *h);
+    void (*weights)(const row_set *rows, size_t at, int ib, const mm_head *h, mm_quads *w);
+    void (*scale)(const mm_head *h, int ib, mm_scale *s);
+} mm_format;
+
+/* Expanded weights of up to 32 rows: row r is lane r % 16 of half r / 16. */
+typedef struct {
+    uint8_t w[TILE_BLOCKS][2][8][64];
+    float dw[TILE_BLOCKS][2][16], mw[TILE_BLOCKS][2][16];
+    float sc[TILE_BLOCKS][2][2][16], mn[TILE_BLOCKS][2][2][16];
+} mm_tile;
 
 ALWAYS row_set rows_at(const uint8_t *w, size_t stride)
 {
@@ -126,21 +84,97 @@ ALWAYS const uint8_t *row_at(const row_set *rows, int i, size_t offset)
     }
 }
 
-/* 16 F16 numbers at the same offset of 16 rows. */
-ALWAYS __m512 halves16(const row_set *rows, size_t offset)
+ALWAYS uint16_t load_u16(const uint8_t *p)
 {
-#define H(i) (short)load_u16(row_at(rows, i, offset))
-    const __m256i h = _mm256_setr_epi16(H(0), H(1), H(2), H(3), H(4), H(5), H(6), H(7), H(8), H(9),
-                                        H(10), H(11), H(12), H(13), H(14), H(15));
-#undef H
-    return _mm512_cvtph_ps(h);
+    uint16_t v;
+
+    memcpy(&v, p, sizeof v);
+    return v;
 }
 
-/* Brings the next 16 rows towards the second-level cache, in the order of memory. */
-ALWAYS void prefetch_ahead(const uint8_t *p, size_t n_bytes)
+ALWAYS int32_t load_i32(const void *p)
 {
-    for (size_t i = 0; i < n_bytes; i += 64)
-        _mm_prefetch((const char *)p + i, _MM_HINT_T1);
+    int32_t v;
+
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* 16 bytes of rows i, 4 + i, 8 + i, 12 + i. */
+ALWAYS __m512i load_quad(const row_set *rows, int i, size_t offset)
+{
+#define Q(r) _mm_loadu_si128((const __m128i *)row_at(rows, r, offset))
+    __m512i v = _mm512_castsi128_si512(Q(i));
+    v = _mm512_inserti32x4(v, Q(4 + i), 1);
+    v = _mm512_inserti32x4(v, Q(8 + i), 2);
+    return _mm512_inserti32x4(v, Q(12 + i), 3);
+#undef Q
+}
+
+/* 16 F16 numbers at the same offset of 16 rows. */
+ALWAYS __m512 load_halves(const row_set *rows, size_t offset)
+{
+#define H(i) (short)load_u16(row_at(rows, i, offset))
+    return _mm512_cvtph_ps(_mm256_setr_epi16(H(0), H(1), H(2), H(3), H(4), H(5), H(6), H(7), H(8),
+                                             H(9), H(10), H(11), H(12), H(13), H(14), H(15)));
+#undef H
+}
+
+/* 4 bytes at the same offset of 16 rows. */
+ALWAYS __m512i load_words(const row_set *rows, size_t offset)
+{
+#define W(i) load_i32(row_at(rows, i, offset))
+    return _mm512_setr_epi32(W(0), W(1), W(2), W(3), W(4), W(5), W(6), W(7), W(8), W(9), W(10),
+                             W(11), W(12), W(13), W(14), W(15));
+#undef W
+}
+
+/* The F16 number in the low half of each lane. */
+ALWAYS __m512 low_half(__m512i v)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v));
+}
+
+/* ---- exact integer sums */
+
+/* acc + u8 * s8 products in groups of 4 */
+ALWAYS __m512i dot4(__m512i acc, __m512i u8, __m512i s8)
+{
+#ifdef __AVX512VNNI__
+    return _mm512_dpbusd_epi32(acc, u8, s8);
+#else
+    const __m512i even = _mm512_madd_epi16(_mm512_and_si512(u8, _mm512_set1_epi16(0xff)),
+                                           _mm512_srai_epi16(_mm512_slli_epi16(s8, 8), 8));
+    const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(u8, 8), _mm512_srai_epi16(s8, 8));
+    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
+#endif
+}
+
+/* -bias * (sum[0] + sum[1]) in every lane */
+ALWAYS __m512i unbias(const int16_t *sum, int bias)
+{
+    return _mm512_madd_epi16(_mm512_set1_epi32(load_i32(sum)), _mm512_set1_epi16((short)-bias));
+}
+
+/* -bias * sum[h] in every lane, and sum[h] as a float */
+ALWAYS __m512i unbias_half(const int16_t *sum, int h, int bias)
+{
+    return _mm512_set1_epi32(-bias * sum[h]);
+}
+
+ALWAYS __m512 half_sum(const int16_t *sum, int h)
+{
+    return _mm512_set1_ps((float)sum[h]);
+}
+
+/* Partial sums of 4 quads to 16 sums, lane r = row r. */
+ALWAYS __m512i tree4(const __m512i t[4])
+{
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(t[0], t[1]),
+                                        _mm512_unpackhi_epi32(t[0], t[1]));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(t[2], t[3]),
+                                        _mm512_unpackhi_epi32(t[2], t[3]));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
 }
 
 /* The column's activations. */
@@ -158,28 +192,103 @@ ALWAYS mm_col mm_column(const jl_mm_args *a, size_t c)
     return (mm_col){a->q + row * a->n_in, a->d + row * blocks, a->sum + row * 2 * blocks};
 }
 
-typedef void mm_gemv_fn(const row_set *rows, const mm_col *col, size_t n_blocks, float y[16]);
+/* ---- the chains: one step per block of 32 */
 
-/* One column over all rows; gemv handles 16 rows. The last group reaches back to be full; fewer
- * than 16 rows in all repeat each row with stride 0. */
-ALWAYS void mm_gemv(const jl_mm_args *a, size_t c, mm_gemv_fn *gemv)
+/* (float)isum of scaled halves: every intermediate value is an integer below 2^24, so exact. */
+ALWAYS __m512 halves_sum(__m512i s0, __m512i s1, const __m512 sc[2])
 {
-    const mm_col col = mm_column(a, c);
-    float *y = a->y + c * a->y_stride;
-    float tmp[16];
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(s1), sc[1],
+                           _mm512_mul_ps(_mm512_cvtepi32_ps(s0), sc[0]));
+}
 
-    if (a->n_rows < 16) {
-        for (size_t r = 0; r < a->n_rows; r++) {
-            const row_set rows = rows_at(a->w + r * a->w_stride, 0);
-            gemv(&rows, &col, a->n_in / 32, tmp);
-            y[r] = tmp[0];
-        }
-        return;
+ALWAYS __m512 add_min(const mm_format *f, const mm_scale *s, const int16_t *sum, __m512 da,
+                      __m512 acc)
+{
+    __m512 msum;
+
+    if (f->halves)
+        msum = _mm512_fmadd_ps(s->mn[1], half_sum(sum, 1),
+                               _mm512_mul_ps(s->mn[0], half_sum(sum, 0)));
+    else
+        msum = _mm512_cvtepi32_ps(unbias(sum, -1));
+    return _mm512_fmadd_ps(msum, _mm512_mul_ps(s->mw, da), acc);
+}
+
+/* ---- one column */
+
+ALWAYS __m512 gemv_step(const mm_format *f, const mm_quads *w, const mm_scale *s, const mm_col *col,
+                        size_t b, __m512 acc)
+{
+    const int16_t *sum = col->sum + 2 * b;
+    const __m512 da = _mm512_set1_ps(col->d[b]);
+    const __m512i zero = _mm512_setzero_si512();
+    const __m512i q0 =
+        _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(col->q + 32 * b)));
+    const __m512i q1 =
+        _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(col->q + 32 * b + 16)));
+    __m512i t0[4];
+    __m512i t1[4];
+    __m512 isum;
+
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        t0[i] = dot4(zero, w->lo[i], q0);
+        t1[i] = dot4(f->halves ? zero : t0[i], w->hi[i], q1);
     }
-    for (size_t r = 0; r < a->n_rows; r += 16) {
-        const size_t first = a->n_rows - r >= 16 ? r : a->n_rows - 16;
-        const row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
-        gemv(&rows, &col, a->n_in / 32, y + first);
+    if (f->halves) {
+        const __m512i s0 = _mm512_add_epi32(tree4(t0), unbias_half(sum, 0, f->bias));
+        const __m512i s1 = _mm512_add_epi32(tree4(t1), unbias_half(sum, 1, f->bias));
+        isum = halves_sum(s0, s1, s->sc);
+    } else {
+        const __m512i s1 = tree4(t1);
+        isum = _mm512_cvtepi32_ps(f->bias ? _mm512_add_epi32(s1, unbias(sum, f->bias)) : s1);
+    }
+    acc = _mm512_fmadd_ps(isum, _mm512_mul_ps(s->dw, da), acc);
+    return f->has_min ? add_min(f, s, sum, da, acc) : acc;
+}
+
+/* Brings the rows after these 16 towards the second-level cache, in the order of memory. */
+ALWAYS void prefetch_ahead(const row_set *rows, size_t at, size_t n_bytes)
+{
+    const char *p = (const char *)rows->base[0] + 16 * rows->stride + 16 * at;
+
+    for (size_t i = 0; i < 16 * n_bytes; i += 64)
+        _mm_prefetch(p + i, _MM_HINT_T1);
+}
+
+ALWAYS __m512 gemv16(const mm_format *f, const row_set *rows, const mm_col *col, size_t n_blocks)
+{
+    __m512 acc = _mm512_setzero_ps();
+
+    for (size_t b = 0; b < n_blocks; b += (size_t)f->per) {
+        const size_t at = b / (size_t)f->per * f->bytes;
+        mm_head h;
+        f->head(rows, at, &h);
+        prefetch_ahead(rows, at, f->bytes);
+#pragma GCC unroll 8
+        for (int ib = 0; ib < f->per; ib++) {
+            mm_quads w;
+            mm_scale s;
+            f->weights(rows, at, ib, &h, &w);
+            f->scale(&h, ib, &s);
+            acc = gemv_step(f, &w, &s, col, b + (size_t)ib, acc);
+        }
+    }
+    return acc;
+}
+
+/* One column over all rows. The last group of 16 reaches back to be full; fewer than 16 rows in all
+ * are taken one by one, 16 times the same row with stride 0. */
+ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a)
+{
+    const mm_col col = mm_column(a, 0);
+    const bool few = a->n_rows < 16;
+
+    for (size_t r = 0; r < a->n_rows; r += few ? 1 : 16) {
+        const size_t first = few || a->n_rows - r >= 16 ? r : a->n_rows - 16;
+        const row_set rows = rows_at(a->w + first * a->w_stride, few ? 0 : a->w_stride);
+        const __m512 y = gemv16(f, &rows, &col, a->n_in / 32);
+        _mm512_mask_storeu_ps(a->y + first, few ? 1 : 0xffff, y);
     }
 }
 
@@ -189,92 +298,162 @@ typedef struct {
     const mm_tile *tile;
     size_t n_blocks;
     mm_col col[TILE_COLS];
-    float *y;             /* output (row 0, first column) */
+    float *y[2];     /* first row of each half, first column */
     size_t y_stride;
-    __mmask16 keep[2];    /* rows to store per half */
-    bool resume;          /* chains continue from y */
+    __mmask16 keep;  /* lanes to store */
+    bool resume;     /* chains continue from y */
 } gemm_part;
 
-/* rows 16 * R by columns C. bias: weight + bias = stored u8; has_min adds mw * sum. */
-ALWAYS void gemm_block(const gemm_part *g, int R, int C, int bias, bool has_min)
+/* Sums of weights k0 .. k1 - 1 (in groups of 4) of block b: rows 16 R by columns C. */
+ALWAYS void gemm_sums(const gemm_part *g, size_t b, int R, int C, int k0, int k1,
+                      __m512i isum[2][TILE_COLS])
 {
-    const mm_tile *t = g->tile;
-    const mm_col *col = g->col;
-    __m512 acc[2][TILE_COLS];
-
-    for (int c = 0; c < C; c++)
+#pragma GCC unroll 8
+    for (int k = k0; k < k1; k++) {
+        __m512i w[2];
+#pragma GCC unroll 2
         for (int r = 0; r < R; r++)
-            acc[r][c] = g->resume ? _mm512_maskz_loadu_ps(g->keep[r],
-                                                          g->y + (size_t)c * g->y_stride + 16 * r)
-                                  : _mm512_setzero_ps();
-
-    for (size_t b = 0; b < g->n_blocks; b++) {
-        __m512i isum[2][TILE_COLS];
+            w[r] = _mm512_load_si512(g->tile->w[b][r][k]);
+#pragma GCC unroll 6
         for (int c = 0; c < C; c++) {
-            const __m512i init =
-                bias ? scaled_sum(col[c].sum + 2 * b, (int16_t)-bias) : _mm512_setzero_si512();
+            const __m512i q = _mm512_set1_epi32(load_i32(g->col[c].q + 32 * b + 4 * k));
+#pragma GCC unroll 2
+            for (int r = 0; r < R; r++)
+                isum[r][c] = dot4(isum[r][c], w[r], q);
+        }
+    }
+}
+
+/* One block of plain formats. */
+ALWAYS void gemm_step(const mm_format *f, const gemm_part *g, size_t b, int R, int C,
+                      __m512 acc[2][TILE_COLS])
+{
+    __m512i isum[2][TILE_COLS];
+
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++) {
+        const __m512i init =
+            f->bias ? unbias(g->col[c].sum + 2 * b, f->bias) : _mm512_setzero_si512();
+#pragma GCC unroll 2
+        for (int r = 0; r < R; r++)
+            isum[r][c] = init;
+    }
+    gemm_sums(g, b, R, C, 0, 8, isum);
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++) {
+        const __m512 da = _mm512_set1_ps(g->col[c].d[b]);
+#pragma GCC unroll 2
+        for (int r = 0; r < R; r++) {
+            const __m512 dw = _mm512_mul_ps(_mm512_load_ps(g->tile->dw[b][r]), da);
+            acc[r][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[r][c]), dw, acc[r][c]);
+            if (f->has_min) {
+                const mm_scale s = {.mw = _mm512_load_ps(g->tile->mw[b][r])};
+                acc[r][c] = add_min(f, &s, g->col[c].sum + 2 * b, da, acc[r][c]);
+            }
+        }
+    }
+}
+
+/* One block of formats with a scale per half. */
+ALWAYS void gemm_step_halves(const mm_format *f, const gemm_part *g, size_t b, int R, int C,
+                             __m512 acc[2][TILE_COLS])
+{
+    __m512 total[2][TILE_COLS];
+
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) {
+        __m512i isum[2][TILE_COLS];
+#pragma GCC unroll 6
+        for (int c = 0; c < C; c++) {
+            const __m512i init = unbias_half(g->col[c].sum + 2 * b, h, f->bias);
+#pragma GCC unroll 2
             for (int r = 0; r < R; r++)
                 isum[r][c] = init;
         }
-#pragma GCC unroll 8
-        for (int k = 0; k < 8; k++) {
-            __m512i w[2];
-            for (int r = 0; r < R; r++)
-                w[r] = _mm512_load_si512(t->w[b][r][k]);
-            for (int c = 0; c < C; c++) {
-                int32_t four;
-                memcpy(&four, col[c].q + 32 * b + 4 * k, sizeof four);
-                const __m512i q = _mm512_set1_epi32(four);
-                for (int r = 0; r < R; r++)
-                    isum[r][c] = dot4x16(isum[r][c], w[r], q);
+        gemm_sums(g, b, R, C, 4 * h, 4 * h + 4, isum);
+#pragma GCC unroll 6
+        for (int c = 0; c < C; c++) {
+#pragma GCC unroll 2
+            for (int r = 0; r < R; r++) {
+                const __m512 s = _mm512_cvtepi32_ps(isum[r][c]);
+                const __m512 sc = _mm512_load_ps(g->tile->sc[b][r][h]);
+                total[r][c] = h ? _mm512_fmadd_ps(s, sc, total[r][c]) : _mm512_mul_ps(s, sc);
             }
         }
-        for (int c = 0; c < C; c++) {
-            const __m512 d = _mm512_set1_ps(col[c].d[b]);
-            for (int r = 0; r < R; r++)
-                acc[r][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[r][c]),
-                                            _mm512_mul_ps(_mm512_load_ps(t->dw[b][r]), d),
-                                            acc[r][c]);
-            if (!has_min)
-                continue;
-            const __m512 s = _mm512_cvtepi32_ps(scaled_sum(col[c].sum + 2 * b, 1));
-            for (int r = 0; r < R; r++)
-                acc[r][c] = _mm512_fmadd_ps(s, _mm512_mul_ps(_mm512_load_ps(t->mw[b][r]), d),
-                                            acc[r][c]);
+    }
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++) {
+        const __m512 da = _mm512_set1_ps(g->col[c].d[b]);
+#pragma GCC unroll 2
+        for (int r = 0; r < R; r++) {
+            const __m512 dw = _mm512_mul_ps(_mm512_load_ps(g->tile->dw[b][r]), da);
+            acc[r][c] = _mm512_fmadd_ps(total[r][c], dw, acc[r][c]);
+            if (f->has_min) {
+                const mm_scale s = {.mw = _mm512_load_ps(g->tile->mw[b][r]),
+                                    .mn = {_mm512_load_ps(g->tile->mn[b][r][0]),
+                                           _mm512_load_ps(g->tile->mn[b][r][1])}};
+                acc[r][c] = add_min(f, &s, g->col[c].sum + 2 * b, da, acc[r][c]);
+            }
         }
     }
-    for (int c = 0; c < C; c++)
-        for (int r = 0; r < R; r++)
-            _mm512_mask_storeu_ps(g->y + (size_t)c * g->y_stride + 16 * r, g->keep[r], acc[r][c]);
 }
 
-ALWAYS void gemm_group(const gemm_part *g, int R, size_t n_cols, int bias, bool has_min)
+ALWAYS void gemm_block(const mm_format *f, const gemm_part *g, int R, int C)
 {
-    switch (n_cols) {
-    case 1: gemm_block(g, R, 1, bias, has_min); break;
-    case 2: gemm_block(g, R, 2, bias, has_min); break;
-    case 3: gemm_block(g, R, 3, bias, has_min); break;
-    case 4: gemm_block(g, R, 4, bias, has_min); break;
-    case 5: gemm_block(g, R, 5, bias, has_min); break;
-    default: gemm_block(g, R, 6, bias, has_min); break;
+    __m512 acc[2][TILE_COLS];
+
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++) {
+#pragma GCC unroll 2
+        for (int r = 0; r < R; r++)
+            acc[r][c] = g->resume
+                            ? _mm512_maskz_loadu_ps(g->keep, g->y[r] + (size_t)c * g->y_stride)
+                            : _mm512_setzero_ps();
+    }
+    for (size_t b = 0; b < g->n_blocks; b++) {
+        if (f->halves)
+            gemm_step_halves(f, g, b, R, C, acc);
+        else
+            gemm_step(f, g, b, R, C, acc);
+    }
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++) {
+#pragma GCC unroll 2
+        for (int r = 0; r < R; r++)
+            _mm512_mask_storeu_ps(g->y[r] + (size_t)c * g->y_stride, g->keep, acc[r][c]);
     }
 }
 
-/* Column groups of nearly equal width, so that no thin group is left at the end. */
-ALWAYS size_t group_width(size_t left)
+ALWAYS void gemm_group(const mm_format *f, const gemm_part *g, int R, size_t n_cols)
 {
-    const size_t groups = (left + TILE_COLS - 1) / TILE_COLS;
+    switch (n_cols) {
+    case 1: gemm_block(f, g, R, 1); break;
+    case 2: gemm_block(f, g, R, 2); break;
+    case 3: gemm_block(f, g, R, 3); break;
+    case 4: gemm_block(f, g, R, 4); break;
+    case 5: gemm_block(f, g, R, 5); break;
+    default: gemm_block(f, g, R, 6); break;
+    }
+}
+
+/* Columns in groups of nearly equal width, so that no thin group is left at the end. Halved formats
+ * need more registers per column. */
+ALWAYS size_t group_width(const mm_format *f, size_t left)
+{
+    const size_t most = f->halves ? 4 : TILE_COLS;
+    const size_t groups = (left + most - 1) / most;
 
     return (left + groups - 1) / groups;
 }
 
-ALWAYS void gemm_columns(const jl_mm_args *a, gemm_part *g, float *y, size_t first_block, int bias,
-                         bool has_min)
+/* All columns against the tile; y points to the two halves' rows of column 0. */
+ALWAYS void gemm_columns(const mm_format *f, const jl_mm_args *a, gemm_part *g, float *const y[2],
+                         size_t first_block, int R)
 {
     size_t width;
 
     for (size_t c = 0; c < a->n_cols; c += width) {
-        width = group_width(a->n_cols - c);
+        width = group_width(f, a->n_cols - c);
         for (size_t i = 0; i < width; i++) {
             mm_col *col = &g->col[i];
             *col = mm_column(a, c + i);
@@ -282,72 +461,107 @@ ALWAYS void gemm_columns(const jl_mm_args *a, gemm_part *g, float *y, size_t fir
             col->d += first_block;
             col->sum += 2 * first_block;
         }
-        g->y = y + c * a->y_stride;
-        if (g->keep[1])
-            gemm_group(g, 2, width, bias, has_min);
+        g->y[0] = y[0] + c * a->y_stride;
+        g->y[1] = y[1] + c * a->y_stride;
+        if (R == 2)
+            gemm_group(f, g, 2, width);
         else
-            gemm_group(g, 1, width, bias, has_min);
+            gemm_group(f, g, 1, width);
     }
 }
 
-ALWAYS __mmask16 rows_mask(size_t n)
-{
-    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
-}
+/* Fills blocks 0 .. n_blocks - 1 of half h. */
+typedef void mm_expand_fn(const row_set *rows, size_t first_block, size_t n_blocks, mm_tile *tile,
+                          int h);
 
-ALWAYS void mm_gemm(const jl_mm_args *a, mm_expand_fn *expand, int bias, bool has_min)
+ALWAYS void mm_gemm(const mm_format *f, mm_expand_fn *expand, const jl_mm_args *a)
 {
-    mm_tile *tile = a->scratch;
     const size_t blocks = a->n_in / 32;
+    const bool few = a->n_rows < 16; /* as in mm_gemv */
+    gemm_part g = {.tile = a->scratch, .y_stride = a->y_stride, .keep = few ? 1 : 0xffff};
 
-    for (size_t r = 0; r < a->n_rows; r += TILE_ROWS) {
-        const size_t left = a->n_rows - r;
-        gemm_part g = {.tile = tile, .y_stride = a->y_stride};
-        g.keep[0] = rows_mask(left);
-        g.keep[1] = left > 16 ? rows_mask(left - 16) : 0;
-
+    for (size_t r = 0; r < a->n_rows; r += few ? 1 : 32) {
+        const int halves = !few && a->n_rows - r > 16 ? 2 : 1;
+        float *y[2] = {a->y + r, a->y + r};
+        row_set rows[2];
+        for (int h = 0; h < halves; h++) {
+            const size_t want = r + 16 * (size_t)h;
+            const size_t at = few || a->n_rows - want >= 16 ? want : a->n_rows - 16;
+            rows[h] = rows_at(a->w + at * a->w_stride, few ? 0 : a->w_stride);
+            y[h] = a->y + at;
+        }
         for (size_t b = 0; b < blocks; b += TILE_BLOCKS) {
             g.n_blocks = blocks - b < TILE_BLOCKS ? blocks - b : TILE_BLOCKS;
             g.resume = b > 0;
-            for (int h = 0; h < 2 && g.keep[h]; h++) {
-                size_t row[16];
-                for (size_t i = 0; i < 16; i++) {
-                    const size_t at = r + 16 * (size_t)h + i;
-                    row[i] = (at < a->n_rows ? at : a->n_rows - 1) * a->w_stride;
-                }
-                expand(a->w, row, b, g.n_blocks, tile, h);
-            }
-            gemm_columns(a, &g, a->y + r, b, bias, has_min);
+            for (int h = 0; h < halves; h++)
+                expand(&rows[h], b, g.n_blocks, a->scratch, h);
+            gemm_columns(f, a, &g, y, b, halves);
         }
     }
 }
 
-/* Turns 16 rows of 32 bytes into 8 vectors of 16 rows x 4 k. */
-ALWAYS void transpose16x32(const __m256i v[16], uint8_t out[8][64])
-{
-    __m512i z[8];
-    __m512i s[8];
+/* ---- expansion */
 
-    /* rows i and i + 8 share a vector: [row i: 0-3, 4-7 | row i + 8: 0-3, 4-7], in dwords */
-    for (int i = 0; i < 8; i++)
-        z[i] = _mm512_inserti64x4(_mm512_castsi256_si512(v[i]), v[i + 8], 1);
-    for (int i = 0; i < 4; i++) {
-        s[2 * i] = _mm512_unpacklo_epi32(z[2 * i], z[2 * i + 1]);
-        s[2 * i + 1] = _mm512_unpackhi_epi32(z[2 * i], z[2 * i + 1]);
-    }
-    for (int i = 0; i < 2; i++) { /* rows 4 i .. 4 i + 3 */
-        z[4 * i] = _mm512_unpacklo_epi64(s[4 * i], s[4 * i + 2]);
-        z[4 * i + 1] = _mm512_unpackhi_epi64(s[4 * i], s[4 * i + 2]);
-        z[4 * i + 2] = _mm512_unpacklo_epi64(s[4 * i + 1], s[4 * i + 3]);
-        z[4 * i + 3] = _mm512_unpackhi_epi64(s[4 * i + 1], s[4 * i + 3]);
-    }
-    /* z[4 i + k]: 128-bit lanes = rows 4 i ..+3 at k, k + 4; rows 8 + 4 i ..+3 at k, k + 4 */
-    const __m512i pick0 = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
-    const __m512i pick4 = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
-    for (int k = 0; k < 4; k++) {
-        _mm512_store_si512(out[k], _mm512_permutex2var_epi64(z[k], pick0, z[4 + k]));
-        _mm512_store_si512(out[k + 4], _mm512_permutex2var_epi64(z[k], pick4, z[4 + k]));
+/* Rows 4 L + i of quads become lanes: out[k] is 16 rows x weights 4 k .. 4 k + 3. */
+ALWAYS void transpose_quads(const __m512i x[4], uint8_t out[4][64])
+{
+    const __m512i a = _mm512_unpacklo_epi32(x[0], x[1]);
+    const __m512i b = _mm512_unpackhi_epi32(x[0], x[1]);
+    const __m512i c = _mm512_unpacklo_epi32(x[2], x[3]);
+    const __m512i d = _mm512_unpackhi_epi32(x[2], x[3]);
+
+    _mm512_store_si512(out[0], _mm512_unpacklo_epi64(a, c));
+    _mm512_store_si512(out[1], _mm512_unpackhi_epi64(a, c));
+    _mm512_store_si512(out[2], _mm512_unpacklo_epi64(b, d));
+    _mm512_store_si512(out[3], _mm512_unpackhi_epi64(b, d));
+}
+
+ALWAYS void expand_step(const mm_format *f, const mm_quads *w, const mm_scale *s, mm_tile *tile,
+                        size_t b, int h)
+{
+    transpose_quads(w->lo, &tile->w[b][h][0]);
+    transpose_quads(w->hi, &tile->w[b][h][4]);
+    _mm512_store_ps(tile->dw[b][h], s->dw);
+    if (f->has_min)
+        _mm512_store_ps(tile->mw[b][h], s->mw);
+    for (int i = 0; i < 2 && f->halves; i++) {
+        _mm512_store_ps(tile->sc[b][h][i], s->sc[i]);
+        if (f->has_min)
+            _mm512_store_ps(tile->mn[b][h][i], s->mn[i]);
     }
 }
+
+ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first_block,
+                          size_t n_blocks, mm_tile *tile, int half)
+{
+    for (size_t b = 0; b < n_blocks; b += (size_t)f->per) {
+        const size_t at = (first_block + b) / (size_t)f->per * f->bytes;
+        mm_head h;
+        f->head(rows, at, &h);
+#pragma GCC unroll 8
+        for (int ib = 0; ib < f->per; ib++) {
+            mm_quads w;
+            mm_scale s;
+            f->weights(rows, at, ib, &h, &w);
+            f->scale(&h, ib, &s);
+            expand_step(f, &w, &s, tile, b + (size_t)ib, half);
+        }
+    }
+}
+
+/* The kernel of a format: mm_<name>, from fmt_<name>. */
+#define MM_KERNEL(name)                                                                      \
+    static void expand_##name(const row_set *rows, size_t first_block, size_t n_blocks,      \
+                              mm_tile *tile, int h)                                          \
+    {                                                                                        \
+        expand_format(&fmt_##name, rows, first_block, n_blocks, tile, h);                    \
+    }                                                                                        \
+    static void mm_##name(const jl_mm_args *a)                                               \
+    {                                                                                        \
+        if (a->n_cols == 1)                                                                  \
+            mm_gemv(&fmt_##name, a);                                                         \
+        else                                                                                 \
+            mm_gemm(&fmt_##name, expand_##name, a);                                          \
+    }
 
 #endif

@@ -1,0 +1,234 @@
+/* Opening models, reading texts and token lists. */
+#include "load.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "joule/sys.h"
+#include "paths.h"
+#include "ui.h"
+
+enum { MAX_TEXT_BYTES = 1 << 30 };
+
+jl_status tool_error(jl_error *err, jl_status status, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    va_end(ap);
+    err->status = status;
+    err->offset = UINT64_MAX;
+    return status;
+}
+
+static bool on_load(void *ctx, float done)
+{
+    ui_progress_show(ctx, done, NULL);
+    return !ui_interrupted;
+}
+
+jl_status load_model(const opts *o, const char *path, load_what what, jl_model **out, jl_error *err)
+{
+    ui_progress progress;
+    jl_model_params params = {
+        .struct_size = sizeof params,
+        .vocab_only = what == LOAD_VOCAB,
+        .prefault = opt_on(o, OPT_PREFAULT),
+        .mlock = opt_on(o, OPT_MLOCK),
+        .progress = on_load,
+        .progress_ctx = &progress,
+    };
+
+    if (!path)
+        path = opt_text(o, OPT_MODEL);
+    if (!path) {
+        path = path_bundled();
+        if (!path)
+            return tool_error(err, JL_IO, "the bundled model is not installed: give a GGUF file with -m");
+        if (!opt_on(o, OPT_QUIET))
+            fprintf(stderr, "joule: bundled test model, not Gemma 4 26B (%s)\n", path);
+    }
+    ui_progress_start(&progress, o, "loading");
+    const jl_status status = jl_model_open(path, &params, out, err);
+    ui_progress_end(&progress);
+    return status;
+}
+
+static jl_kv_type kv_type(const opts *o, opt_id id)
+{
+    const char *name = opt_text(o, id);
+
+    if (strcasecmp(name, "f32") == 0)
+        return JL_KV_F32;
+    return strcasecmp(name, "q8_0") == 0 ? JL_KV_Q8_0 : JL_KV_F16;
+}
+
+void load_session_params(const opts *o, jl_session_params *out)
+{
+    *out = (jl_session_params){
+        .struct_size = sizeof *out,
+        .n_ctx = (uint32_t)opt_int(o, OPT_CTX),
+        .n_seq_max = 1,
+        .n_ubatch = (uint32_t)opt_int(o, OPT_UBATCH),
+        .n_threads = (uint32_t)opt_int(o, OPT_THREADS),
+        .type_k = kv_type(o, OPT_CTK),
+        .type_v = kv_type(o, OPT_CTV),
+        .cpu_mask = opt_text(o, OPT_CPU_MASK),
+    };
+}
+
+static bool fits(const jl_model *model, const jl_session_params *params, uint64_t free_bytes)
+{
+    jl_memory need;
+    jl_error ignored;
+
+    return jl_session_measure(model, params, &need, &ignored) == JL_OK && need.total <= free_bytes;
+}
+
+/* The largest context, a power of two, that fits with these types; 0: none. */
+static uint32_t fitting_context(const jl_model *model, jl_session_params p, uint64_t free_bytes)
+{
+    uint32_t n = 1;
+
+    while (n < p.n_ctx)
+        n *= 2;
+    for (n /= 2; n >= 512; n /= 2) {
+        p.n_ctx = n;
+        if (fits(model, &p, free_bytes))
+            return n;
+    }
+    return 0;
+}
+
+static void advise(const jl_model *model, jl_session_params p, uint64_t free_bytes, char *out,
+                   size_t cap)
+{
+    jl_model_info info;
+
+    jl_model_get_info(model, &info);
+    if (p.n_ctx == 0)
+        p.n_ctx = info.n_ctx_train < 8192 ? info.n_ctx_train : 8192;
+    const uint32_t n = fitting_context(model, p, free_bytes);
+    p.type_k = p.type_v = JL_KV_Q8_0;
+    if (fits(model, &p, free_bytes))
+        snprintf(out, cap, "it fits with -ctk q8_0 -ctv q8_0");
+    else if (n)
+        snprintf(out, cap, "it fits with -c %u", n);
+    else if (fitting_context(model, p, free_bytes))
+        snprintf(out, cap, "it fits with -c %u -ctk q8_0 -ctv q8_0", fitting_context(model, p, free_bytes));
+    else
+        snprintf(out, cap, "no context fits: close other programs, use a smaller file, or read weights "
+                           "from disk as they are needed, slowly, with --no-memory-check");
+}
+
+jl_status load_check_memory(const opts *o, const jl_model *model, const jl_session_params *params,
+                            jl_error *err)
+{
+    const uint64_t free_bytes = jl_memory_available();
+    jl_memory need;
+    char text[4][24];
+    char advice[200];
+
+    const jl_status status = jl_session_measure(model, params, &need, err);
+    if (status != JL_OK)
+        return status;
+    if (opt_on(o, OPT_VERBOSE))
+        fprintf(stderr, "memory: weights %s, KV cache %s, compute %s, free %s\n",
+                ui_memory(need.weights, text[0]), ui_memory(need.kv, text[1]),
+                ui_memory(need.compute + need.logits + need.other, text[2]),
+                ui_memory(free_bytes, text[3]));
+    if (need.total <= free_bytes || free_bytes == 0 || opt_on(o, OPT_NO_MEMORY_CHECK))
+        return JL_OK;
+    advise(model, *params, free_bytes, advice, sizeof advice);
+    return tool_error(err, JL_NO_MEMORY, "the model needs %s, %s is free: %s too little; %s",
+                      ui_memory(need.total, text[0]), ui_memory(free_bytes, text[1]),
+                      ui_memory(need.total - free_bytes, text[2]), advice);
+}
+
+static jl_status copy_text(const char *s, char **text, size_t *len, jl_error *err)
+{
+    *len = strlen(s);
+    *text = jl_malloc(*len + 1);
+    if (!*text)
+        return tool_error(err, JL_NO_MEMORY, "out of memory");
+    memcpy(*text, s, *len + 1);
+    return JL_OK;
+}
+
+jl_status load_text(const opts *o, char **text, size_t *len, jl_error *err)
+{
+    const char *path = opt_text(o, OPT_FILE);
+
+    if (o->id != CMD_DETOKENIZE && opt_text(o, OPT_PROMPT))
+        return copy_text(opt_text(o, OPT_PROMPT), text, len, err);
+    if (!path || strcmp(path, "-") == 0)
+        path = "/dev/stdin";
+    return jl_file_read(path, MAX_TEXT_BYTES, text, len, err);
+}
+
+jl_status load_tokenize(const jl_model *model, const char *text, size_t len, unsigned flags,
+                        token_list *out, jl_error *err)
+{
+    size_t cap = len + 16;
+
+    for (;;) {
+        int32_t *ids = jl_malloc(cap * sizeof *ids);
+        const size_t n = ids ? jl_tokenize(model, text, len, flags, ids, cap) : SIZE_MAX;
+        if (n <= cap) {
+            *out = (token_list){ids, n};
+            return JL_OK;
+        }
+        jl_free(ids);
+        if (n == SIZE_MAX)
+            return tool_error(err, JL_NO_MEMORY, "out of memory while splitting %zu bytes of text", len);
+        cap = n;
+    }
+}
+
+/* Reads one id at *s; moves *s behind it. */
+static bool read_id(const char **s, const char *end, int64_t *id)
+{
+    const char *p = *s;
+    int64_t v = 0;
+
+    while (p < end && *p >= '0' && *p <= '9' && v < INT32_MAX)
+        v = v * 10 + (*p++ - '0');
+    if (p == *s || (p < end && !strchr(", \t\r\n]", *p)))
+        return false;
+    *s = p;
+    *id = v;
+    return true;
+}
+
+jl_status load_ids(const char *text, size_t len, uint32_t n_vocab, token_list *out, jl_error *err)
+{
+    const char *end = text + len;
+    token_list list = {jl_malloc((len / 2 + 1) * sizeof *list.ids), 0};
+
+    if (!list.ids)
+        return tool_error(err, JL_NO_MEMORY, "out of memory for the token list");
+    for (const char *s = text; s < end;) {
+        int64_t id = 0;
+        if (*s && strchr("[], \t\r\n", *s)) {
+            s++;
+            continue;
+        }
+        if (!read_id(&s, end, &id)) {
+            jl_free(list.ids);
+            return tool_error(err, JL_INVALID, "no token id at byte %zu of the list: give whole numbers, "
+                              "comma separated or as a JSON array", (size_t)(s - text));
+        }
+        if (id >= n_vocab) {
+            jl_free(list.ids);
+            return tool_error(err, JL_INVALID, "token %lld, number %zu of the list, is out of range: the "
+                              "model has 0 to %u", (long long)id, list.n, n_vocab - 1);
+        }
+        list.ids[list.n++] = (int32_t)id;
+    }
+    *out = list;
+    return JL_OK;
+}

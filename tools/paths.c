@@ -1,0 +1,94 @@
+/* Where things are. */
+#include "paths.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__APPLE__)
+#include <mach-o/dyld.h>
+#endif
+
+#include "joule/sys.h"
+
+#ifndef JOULE_DATADIR
+#define JOULE_DATADIR "/usr/local/share/joule"
+#endif
+
+static const char bundled_name[] = "joule-tiny.gguf";
+
+static bool readable(const char *path)
+{
+    return access(path, R_OK) == 0;
+}
+
+/* Folder of this program, without the last slash. false if the system does not say. */
+static bool program_folder(char *out, size_t cap)
+{
+#if defined(__APPLE__)
+    uint32_t n = (uint32_t)cap;
+    if (_NSGetExecutablePath(out, &n) != 0)
+        return false;
+#else
+    const ssize_t n = readlink("/proc/self/exe", out, cap - 1);
+    if (n <= 0)
+        return false;
+    out[n] = 0;
+#endif
+    char *slash = strrchr(out, '/');
+    if (!slash)
+        return false;
+    *slash = 0;
+    return true;
+}
+
+const char *path_bundled(void)
+{
+    static const char *const beside[] = {"../share/joule", "../models", "models"};
+    static char path[PATH_MAX + 64];
+    char folder[PATH_MAX];
+
+    const char *data = jl_env("JOULE_DATA_DIR");
+    if (data) { /* the person's choice is the only place then */
+        snprintf(path, sizeof path, "%.*s/%s", PATH_MAX, data, bundled_name);
+        return path;
+    }
+    if (program_folder(folder, sizeof folder - 32))
+        for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+            snprintf(path, sizeof path, "%s/%s/%s", folder, beside[i], bundled_name);
+            if (readable(path))
+                return path;
+        }
+    snprintf(path, sizeof path, "%s/%s", JOULE_DATADIR, bundled_name);
+    return readable(path) ? path : NULL;
+}
+
+/* Makes every folder of a path that ends with a slash. */
+static bool make_folders(char *path)
+{
+    for (char *s = path + 1; *s; s++)
+        if (*s == '/') {
+            *s = 0;
+            const bool ok = mkdir(path, 0700) == 0 || errno == EEXIST;
+            *s = '/';
+            if (!ok)
+                return false;
+        }
+    return true;
+}
+
+bool path_history(char *out, size_t cap)
+{
+    const char *state = jl_env("XDG_STATE_HOME");
+    const char *home = jl_env("HOME");
+    int n = 0;
+
+    if (state && state[0] == '/')
+        n = snprintf(out, cap, "%s/joule/history", state);
+    else if (home && home[0] == '/')
+        n = snprintf(out, cap, "%s/.local/state/joule/history", home);
+    return n > 0 && (size_t)n < cap && make_folders(out);
+}

@@ -1,0 +1,16 @@
+/* Where things are: the bundled model, the history of the chat. */
+#ifndef JL_TOOLS_PATHS_H
+#define JL_TOOLS_PATHS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Path of the bundled model: in JOULE_DATA_DIR if that is set (and only there), else in the
+ * installation this program belongs to, the source tree it was built in, or the configured data
+ * folder. NULL if there is none. */
+const char *path_bundled(void);
+
+/* File for the chat's history below XDG_STATE_HOME, its folders made. false if there is no place. */
+bool path_history(char *out, size_t cap);
+
+#endif
