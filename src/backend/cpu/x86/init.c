@@ -14,5 +14,7 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
     if (features & JL_CPU_AVX512VNNI) {
         k->name = "avx512vnni";
         jl_x86_mm_legacy_avx512vnni(k);
+        jl_x86_mm_k_avx512vnni(k);
+        jl_x86_mm_iq_avx512vnni(k);
     }
 }

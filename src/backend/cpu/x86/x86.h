@@ -9,5 +9,7 @@ void jl_x86_vec_avx512(jl_cpu_kernels *k);
 void jl_x86_attn_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_float_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_legacy_avx512vnni(jl_cpu_kernels *k);
+void jl_x86_mm_k_avx512vnni(jl_cpu_kernels *k);
+void jl_x86_mm_iq_avx512vnni(jl_cpu_kernels *k);
 
 #endif
