@@ -113,6 +113,8 @@ typedef struct {
     uint32_t n_ctx;       /* tokens of one sequence; 0: the model's, at most 8192 */
     uint32_t n_ctx_total; /* tokens of all sequences together; 0: n_ctx * n_seq_max */
     uint32_t n_seq_max;   /* sequences that exist at once; 0: 1 */
+    uint32_t n_swa_total; /* tokens that sliding-window layers hold for all sequences together (forks
+                           * share them); 0: enough for n_seq_max unrelated sequences */
     uint32_t n_ubatch;    /* tokens computed together; 0: 512 */
     uint32_t n_threads;   /* 0: one per physical core */
     uint32_t n_logits_max; /* rows of logits kept per call; 0: n_seq_max */

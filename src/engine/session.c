@@ -45,8 +45,8 @@ static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_sess
 static jl_kv_config kv_config(const jl_session_params *p)
 {
     return (jl_kv_config){
-        .n_ctx = p->n_ctx, .n_ctx_total = p->n_ctx_total, .n_seq_max = p->n_seq_max,
-        .n_ubatch = p->n_ubatch, .type_k = p->type_k, .type_v = p->type_v};
+        .n_ctx = p->n_ctx, .n_ctx_total = p->n_ctx_total, .n_swa_total = p->n_swa_total,
+        .n_seq_max = p->n_seq_max, .n_ubatch = p->n_ubatch, .type_k = p->type_k, .type_v = p->type_v};
 }
 
 static uint32_t max_u32(uint32_t a, uint32_t b)

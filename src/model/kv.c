@@ -101,6 +101,11 @@ static void page_counts(const jl_model *m, const jl_kv_config *c, uint32_t n_pag
 {
     n_pages[JL_KV_GLOBAL] = blocks_of(c->n_ctx_total) + 2 * c->n_seq_max;
     n_pages[JL_KV_SWA] = (swa_blocks(m, c) + 1) * c->n_seq_max;
+    if (c->n_swa_total) {
+        const uint32_t wanted = blocks_of(c->n_swa_total);
+        const uint32_t one = swa_blocks(m, c) + 1; /* what a single sequence needs */
+        n_pages[JL_KV_SWA] = wanted > one ? wanted : one;
+    }
 }
 
 static void layout(jl_kv *kv, jl_arena *arena)

@@ -16,6 +16,7 @@ typedef struct jl_kv jl_kv;
 typedef struct {
     uint32_t n_ctx;       /* tokens of one sequence */
     uint32_t n_ctx_total; /* tokens of all sequences */
+    uint32_t n_swa_total; /* tokens of all sequences in window layers; 0: for n_seq_max of them */
     uint32_t n_seq_max;
     uint32_t n_ubatch;
     jl_kv_type type_k, type_v;

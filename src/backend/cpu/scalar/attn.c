@@ -62,7 +62,7 @@ static void attn_row(const jl_attn_args *a, size_t row)
         m = s > m ? s : m;
     }
     if (m == -INFINITY)
-        return; /* no key of this block is visible */
+        return; /* no key of this block is visible (or no score is a number) */
 
     float lane[16] = {0};
     for (size_t j = 0; j < JL_KV_BLOCK; j++) {
