@@ -60,10 +60,11 @@ static void print_text(const facts *f)
 
     printf("name            %s\n", *m->name ? m->name : "(none)");
     printf("architecture    %s %s\n", m->architecture, m->variant);
-    printf("parameters      %.3f billion, %.3f billion used per token\n", (double)m->n_params * 1e-9,
-           (double)m->n_params_active * 1e-9);
-    printf("file            %s, %u tensors, %.2f bits per parameter\n", ui_bytes(m->file_bytes, s[0]),
-           m->n_tensors, m->n_params ? 8.0 * (double)m->file_bytes / (double)m->n_params : 0);
+    printf("parameters      %.3f billion, %.3f billion used per token\n",
+           (double)m->n_params * 1e-9, (double)m->n_params_active * 1e-9);
+    printf("file            %s, %u tensors, %.2f bits per parameter\n",
+           ui_bytes(m->file_bytes, s[0]), m->n_tensors,
+           m->n_params ? 8.0 * (double)m->file_bytes / (double)m->n_params : 0);
     printf("read per token  %s of weights\n", ui_bytes(m->bytes_per_token, s[0]));
     printf("layers          %u, width %u", m->n_layer, m->n_embd);
     if (m->n_expert)
@@ -73,8 +74,8 @@ static void print_text(const facts *f)
     print_sampling(m);
     printf("chat template   %s\n", m->chat_template ? "yes" : "no");
     printf("memory          %s at -c %u -ctk %s -ctv %s: weights %s, KV cache %s, the rest %s\n\n",
-           ui_memory(f->need.total, s[0]), f->n_ctx, opt_text(f->o, OPT_CTK), opt_text(f->o, OPT_CTV),
-           ui_memory(f->need.weights, s[1]), ui_memory(f->need.kv, s[2]),
+           ui_memory(f->need.total, s[0]), f->n_ctx, opt_text(f->o, OPT_CTK),
+           opt_text(f->o, OPT_CTV), ui_memory(f->need.weights, s[1]), ui_memory(f->need.kv, s[2]),
            ui_memory(f->need.compute + f->need.logits + f->need.other, s[3]));
     printf("%-16s %-8s %8s %16s %12s\n", "tensors", "type", "number", "parameters", "size");
     for (size_t i = 0; i < f->n_groups; i++) {
@@ -125,9 +126,9 @@ static void print_json(const facts *f)
     printf("  \"groups\": [");
     for (size_t i = 0; i < f->n_groups; i++) {
         const jl_model_group *g = &f->groups[i];
-        printf("%s\n    {\"group\": \"%s\", \"type\": \"%s\", \"n_tensors\": %u, \"n_params\": %" PRIu64
-               ", \"bytes\": %" PRIu64 "}", i ? "," : "", g->group, g->type, g->n_tensors, g->n_params,
-               g->bytes);
+        printf("%s\n    {\"group\": \"%s\", \"type\": \"%s\", \"n_tensors\": %u, \"n_params\": "
+               "%" PRIu64 ", \"bytes\": %" PRIu64 "}",
+               i ? "," : "", g->group, g->type, g->n_tensors, g->n_params, g->bytes);
     }
     puts("\n  ]\n}");
 }

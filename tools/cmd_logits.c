@@ -29,7 +29,8 @@ static void write_row(sink *s, const float *row)
     for (size_t i = 0; i < s->n_vocab && s->status == JL_OK; i++) {
         uint32_t u;
         memcpy(&u, &row[i], sizeof u);
-        const uint8_t b[4] = {(uint8_t)u, (uint8_t)(u >> 8), (uint8_t)(u >> 16), (uint8_t)(u >> 24)};
+        const uint8_t b[4] = {(uint8_t)u, (uint8_t)(u >> 8), (uint8_t)(u >> 16),
+                              (uint8_t)(u >> 24)};
         s->status = jl_writer_write(s->writer, b, sizeof b, s->err);
     }
 }
@@ -66,7 +67,8 @@ static jl_status run_tokens(const opts *o, jl_session *session, const token_list
     return s->status;
 }
 
-static jl_status write_logits(const opts *o, jl_model *model, const token_list *tokens, jl_error *err)
+static jl_status write_logits(const opts *o, jl_model *model, const token_list *tokens,
+                              jl_error *err)
 {
     jl_session_params params;
     jl_session *session = NULL;
@@ -93,13 +95,14 @@ static jl_status write_logits(const opts *o, jl_model *model, const token_list *
             status = jl_writer_commit(s.writer, err);
         else
             jl_writer_abort(s.writer);
-        ui_catch_interrupt(NULL, NULL);
+        ui_release_interrupt();
     }
     jl_session_destroy(session);
     return status;
 }
 
-static jl_status read_tokens(const opts *o, const jl_model *model, token_list *tokens, jl_error *err)
+static jl_status read_tokens(const opts *o, const jl_model *model, token_list *tokens,
+                             jl_error *err)
 {
     const char *path = opt_text(o, OPT_TOKENS_FILE);
     const char *given = opt_text(o, OPT_TOKENS);
@@ -112,7 +115,8 @@ static jl_status read_tokens(const opts *o, const jl_model *model, token_list *t
     if (given) {
         status = load_ids(given, strlen(given), info.n_vocab, tokens, err);
     } else {
-        status = jl_file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, 1 << 30, &text, &len, err);
+        status =
+            jl_file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, 1 << 30, &text, &len, err);
         if (status == JL_OK)
             status = load_ids(text, len, info.n_vocab, tokens, err);
         jl_free(text);

@@ -1,4 +1,5 @@
-/* joule run: answers a prompt or chats. */
+/* joule run: answers a prompt, continues a text, or chats. */
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,38 +13,88 @@ static void stop(void *session)
     jl_session_cancel(session);
 }
 
-static jl_status answer(const opts *o, gen *g, const char *text, size_t len, jl_error *err)
+void run_catch(gen *g, bool on)
 {
-    gen_end end = GEN_EOG;
-
-    ui_catch_interrupt(stop, g->session);
-    const jl_status status = run_raw(g, text, len, &end, err);
-    ui_catch_interrupt(NULL, NULL);
-    if (status != JL_OK)
-        return status;
-    if (end == GEN_CONTEXT_FULL && !opt_on(o, OPT_QUIET))
-        fprintf(stderr, "joule: the context of %u tokens is full; -c makes it larger\n", g->n_ctx);
-    gen_print_stats(g);
-    return JL_OK;
+    if (on)
+        ui_catch_interrupt(stop, g->session);
+    else
+        ui_release_interrupt();
 }
 
-int cmd_run(const opts *o)
+void run_note_end(const gen *g, gen_end end)
 {
-    jl_error err = {0};
+    if (end == GEN_CONTEXT_FULL && !opt_on(g->o, OPT_QUIET))
+        fprintf(stderr, "joule: the context of %u tokens is full; -c makes it larger\n", g->n_ctx);
+}
+
+static jl_status answer(gen *g, const char *text, size_t len, jl_error *err)
+{
+    gen_end end = GEN_EOG;
+    chat_run c = {0};
+    jl_status status;
+
+    if (opt_on(g->o, OPT_RAW)) {
+        status = run_raw(g, text, len, &end, err);
+    } else {
+        status = chat_open(g, &c, err);
+        if (status == JL_OK)
+            status = chat_say(&c, text, len, &end, err);
+        chat_close(&c);
+    }
+    if (status == JL_OK)
+        run_note_end(g, end);
+    return status;
+}
+
+static jl_status run_prompt(const opts *o, jl_error *err)
+{
     char *text = NULL;
     size_t len = 0;
     gen g;
 
-    if (!opt_text(o, OPT_PROMPT) && !opt_text(o, OPT_FILE) && isatty(STDIN_FILENO))
-        return usage_error(o, "give a prompt with -p or -f");
-    jl_status status = load_text(o, &text, &len, &err);
+    jl_status status = load_text(o, &text, &len, err);
     if (status == JL_OK)
-        status = gen_open(o, &g, &err);
+        status = gen_open(o, &g, err);
     if (status == JL_OK) {
-        status = answer(o, &g, text, len, &err);
+        run_catch(&g, true);
+        status = answer(&g, text, len, err);
+        run_catch(&g, false);
+        if (status == JL_OK)
+            gen_print_stats(&g);
         gen_close(&g);
     }
     jl_free(text);
+    return status;
+}
+
+static jl_status run_chat(const opts *o, jl_error *err)
+{
+    gen g;
+    chat_run c;
+
+    jl_status status = gen_open(o, &g, err);
+    if (status != JL_OK)
+        return status;
+    status = chat_open(&g, &c, err);
+    if (status == JL_OK) {
+        status = repl_run(&c, err);
+        gen_print_stats(&g);
+        chat_close(&c);
+    }
+    gen_close(&g);
+    return status;
+}
+
+int cmd_run(const opts *o)
+{
+    const bool prompt = opt_text(o, OPT_PROMPT) || opt_text(o, OPT_FILE) || !isatty(STDIN_FILENO);
+    jl_error err = {0};
+
+    if (opt_on(o, OPT_RAW) && !prompt)
+        return usage_error(o, "--raw needs a text: give it with -p or -f");
+    if (opt_on(o, OPT_RAW) && (opt_text(o, OPT_SYSTEM) || opt_text(o, OPT_TOOLS)))
+        return usage_error(o, "--raw has no place for --system or --tools");
+    const jl_status status = prompt ? run_prompt(o, &err) : run_chat(o, &err);
     if (status != JL_OK)
         return ui_fail(o, &err);
     return ui_interrupted ? EXIT_INTERRUPTED : EXIT_OK;

@@ -1,8 +1,8 @@
 /* joule synth: a full-size model file with random weights. */
 #include <stdio.h>
 
-#include "joule/sys.h"
 #include "joule/synth.h"
+#include "joule/sys.h"
 #include "opt.h"
 #include "ui.h"
 

@@ -25,12 +25,16 @@ static jl_status parse_bias(const char *text, uint32_t n_vocab, jl_logit_bias *b
         const long id = strtol(s, &end, 10);
         const char *number = end;
         if (end == s || id < 0 || id >= (long)n_vocab || (*number != '+' && *number != '-'))
-            return tool_error(err, JL_INVALID, "--logit-bias: '%.40s' is not a token id below %u followed "
-                              "by +number or -number", s, n_vocab);
+            return tool_error(err, JL_INVALID,
+                              "--logit-bias: '%.40s' is not a token id below %u followed "
+                              "by +number or -number",
+                              s, n_vocab);
         const double value = strtod(number, &end);
         if (end == number || isnan(value) || (*end && *end != ',') || *n == MAX_BIAS)
-            return tool_error(err, JL_INVALID, "--logit-bias: '%.40s' is not id+number, or more than %d "
-                              "are given", s, MAX_BIAS);
+            return tool_error(err, JL_INVALID,
+                              "--logit-bias: '%.40s' is not id+number, or more than %d "
+                              "are given",
+                              s, MAX_BIAS);
         bias[(*n)++] = (jl_logit_bias){(int32_t)id, (float)value};
         s = *end ? end + 1 : end;
     }
@@ -65,7 +69,8 @@ static void sampler_params(const opts *o, const jl_model *model, jl_sampler_para
     set_float(o, OPT_DRY_BASE, &p->dry_base);
     set_int(o, OPT_DRY_ALLOWED_LENGTH, &p->dry_allowed_length);
     set_int(o, OPT_DRY_PENALTY_LAST_N, &p->dry_penalty_last_n);
-    p->seed = opt_is_set(o, OPT_SEED) ? o->v[OPT_SEED].u64 : jl_time_ns() * 0x9E3779B97F4A7C15u >> 32;
+    p->seed =
+        opt_is_set(o, OPT_SEED) ? o->v[OPT_SEED].u64 : jl_time_ns() * 0x9E3779B97F4A7C15u >> 32;
 }
 
 static jl_status make_sampler(gen *g, jl_error *err)
@@ -135,8 +140,8 @@ void gen_close(gen *g)
     *g = (gen){.o = g->o};
 }
 
-/* Cuts the sequence back to what it shares with the tokens. The last token is always computed again,
- * since its logits are needed. Returns how many tokens are kept. */
+/* Cuts the sequence back to what it shares with the tokens. The last token is always computed
+ * again, since its logits are needed. Returns how many tokens are kept. */
 static jl_status keep_prefix(gen *g, const int32_t *tokens, size_t n, jl_error *err)
 {
     size_t same = 0;
@@ -182,8 +187,10 @@ jl_status gen_prefill(gen *g, const int32_t *tokens, size_t n, jl_error *err)
     ui_progress progress;
 
     if (n > g->n_ctx)
-        return tool_error(err, JL_TOO_LARGE, "the prompt has %zu tokens, the context holds %u: use -c %zu "
-                          "or more", n, g->n_ctx, n + 256);
+        return tool_error(err, JL_TOO_LARGE,
+                          "the prompt has %zu tokens, the context holds %u: use -c %zu "
+                          "or more",
+                          n, g->n_ctx, n + 256);
     jl_status status = keep_prefix(g, tokens, n, err);
     if (status != JL_OK)
         return status;
@@ -205,7 +212,8 @@ jl_status gen_prefill(gen *g, const int32_t *tokens, size_t n, jl_error *err)
     return status;
 }
 
-/* One step: hands over a sampled token and evaluates it. Sets *end and *stop when it is the last. */
+/* One step: hands over a sampled token and evaluates it. Sets *end and *stop when it is the last.
+ */
 static jl_status step(gen *g, gen_token_fn *fn, void *ctx, gen_end *end, bool *stop, jl_error *err)
 {
     const float *logits = jl_session_logits(g->session, 0);
@@ -264,9 +272,10 @@ void gen_print_stats(gen *g)
 
     if (s->n_cached)
         snprintf(cached, sizeof cached, " (+ %zu cached)", s->n_cached);
-    if (!opt_on(g->o, OPT_QUIET))
-        fprintf(stderr, "load %.2f s | prompt %zu tokens%s, %.1f t/s | generated %zu tokens, %.2f t/s, "
-                        "%.3f CPU s per token | peak memory %.0f MiB\n",
+    if (!opt_on(g->o, OPT_QUIET) && s->n_prompt + s->n_generated > 0)
+        fprintf(stderr,
+                "load %.2f s | prompt %zu tokens%s, %.1f t/s | generated %zu tokens, %.2f t/s, "
+                "%.3f CPU s per token | peak memory %.0f MiB\n",
                 s->load_s, s->n_prompt, cached, rate(s->n_prompt, s->prompt_s), s->n_generated,
                 rate(s->n_generated, s->decode_s),
                 s->n_generated ? s->decode_cpu_s / (double)s->n_generated : 0,

@@ -24,8 +24,8 @@ typedef struct {
     gen_stats stats;
 } gen;
 
-/* Opens the model, compares its need with free memory, makes session and sampler. On failure nothing
- * is left open. */
+/* Opens the model, compares its need with free memory, makes session and sampler. On failure
+ * nothing is left open. */
 JL_MUST_CHECK jl_status gen_open(const opts *o, gen *g, jl_error *err);
 void gen_close(gen *g);
 
@@ -38,8 +38,8 @@ typedef enum { GEN_EOG, GEN_LIMIT, GEN_CONTEXT_FULL, GEN_INTERRUPTED } gen_end;
 /* Receives each token, the end-of-generation one included. false stops. */
 typedef bool gen_token_fn(void *ctx, int32_t token);
 
-/* Samples and evaluates until the model ends, -n is reached, the context is full, Ctrl-C, or fn says
- * stop (counts as GEN_LIMIT). */
+/* Samples and evaluates until the model ends, -n is reached, the context is full, Ctrl-C, or fn
+ * says stop (counts as GEN_LIMIT). */
 JL_MUST_CHECK jl_status gen_run(gen *g, gen_token_fn *fn, void *ctx, gen_end *end, jl_error *err);
 
 /* Statistics on stderr unless -q, then counts from zero again. */

@@ -48,7 +48,8 @@ jl_status load_model(const opts *o, const char *path, load_what what, jl_model *
     if (!path) {
         path = path_bundled();
         if (!path)
-            return tool_error(err, JL_IO, "the bundled model is not installed: give a GGUF file with -m");
+            return tool_error(err, JL_IO,
+                              "the bundled model is not installed: give a GGUF file with -m");
         if (!opt_on(o, OPT_QUIET))
             fprintf(stderr, "joule: bundled test model, not Gemma 4 26B (%s)\n", path);
     }
@@ -119,10 +120,12 @@ static void advise(const jl_model *model, jl_session_params p, uint64_t free_byt
     else if (n)
         snprintf(out, cap, "it fits with -c %u", n);
     else if (fitting_context(model, p, free_bytes))
-        snprintf(out, cap, "it fits with -c %u -ctk q8_0 -ctv q8_0", fitting_context(model, p, free_bytes));
+        snprintf(out, cap, "it fits with -c %u -ctk q8_0 -ctv q8_0",
+                 fitting_context(model, p, free_bytes));
     else
-        snprintf(out, cap, "no context fits: close other programs, use a smaller file, or read weights "
-                           "from disk as they are needed, slowly, with --no-memory-check");
+        snprintf(out, cap,
+                 "no context fits: close other programs, use a smaller file, or read weights "
+                 "from disk as they are needed, slowly, with --no-memory-check");
 }
 
 jl_status load_check_memory(const opts *o, const jl_model *model, const jl_session_params *params,
@@ -184,7 +187,8 @@ jl_status load_tokenize(const jl_model *model, const char *text, size_t len, uns
         }
         jl_free(ids);
         if (n == SIZE_MAX)
-            return tool_error(err, JL_NO_MEMORY, "out of memory while splitting %zu bytes of text", len);
+            return tool_error(err, JL_NO_MEMORY, "out of memory while splitting %zu bytes of text",
+                              len);
         cap = n;
     }
 }
@@ -219,13 +223,17 @@ jl_status load_ids(const char *text, size_t len, uint32_t n_vocab, token_list *o
         }
         if (!read_id(&s, end, &id)) {
             jl_free(list.ids);
-            return tool_error(err, JL_INVALID, "no token id at byte %zu of the list: give whole numbers, "
-                              "comma separated or as a JSON array", (size_t)(s - text));
+            return tool_error(err, JL_INVALID,
+                              "no token id at byte %zu of the list: give whole numbers, "
+                              "comma separated or as a JSON array",
+                              (size_t)(s - text));
         }
         if (id >= n_vocab) {
             jl_free(list.ids);
-            return tool_error(err, JL_INVALID, "token %lld, number %zu of the list, is out of range: the "
-                              "model has 0 to %u", (long long)id, list.n, n_vocab - 1);
+            return tool_error(err, JL_INVALID,
+                              "token %lld, number %zu of the list, is out of range: the "
+                              "model has 0 to %u",
+                              (long long)id, list.n, n_vocab - 1);
         }
         list.ids[list.n++] = (int32_t)id;
     }

@@ -17,8 +17,8 @@ JL_MUST_CHECK jl_status load_model(const opts *o, const char *path, load_what wh
 /* Session parameters from -c -t -ub -ctk -ctv --cpu-mask. */
 void load_session_params(const opts *o, jl_session_params *out);
 
-/* The need of a session against the memory that is free: JL_NO_MEMORY with the shortfall and the flag
- * that would make it fit. */
+/* The need of a session against the memory that is free: JL_NO_MEMORY with the shortfall and the
+ * flag that would make it fit. */
 JL_MUST_CHECK jl_status load_check_memory(const opts *o, const jl_model *model,
                                           const jl_session_params *params, jl_error *err);
 

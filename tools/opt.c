@@ -12,15 +12,30 @@
 
 #include "joule/sys.h"
 
-bool opt_applies(const opt_def *d, cmd_id cmd) { return (d->cmds >> cmd) & 1; }
+bool opt_applies(const opt_def *d, cmd_id cmd)
+{
+    return (d->cmds >> cmd) & 1;
+}
 
-bool opt_on(const opts *o, opt_id id) { return o->v[id].num != 0; }
+bool opt_on(const opts *o, opt_id id)
+{
+    return o->v[id].num != 0;
+}
 
-int opt_int(const opts *o, opt_id id) { return (int)o->v[id].num; }
+int opt_int(const opts *o, opt_id id)
+{
+    return (int)o->v[id].num;
+}
 
-const char *opt_text(const opts *o, opt_id id) { return o->v[id].text; }
+const char *opt_text(const opts *o, opt_id id)
+{
+    return o->v[id].text;
+}
 
-bool opt_is_set(const opts *o, opt_id id) { return o->v[id].set; }
+bool opt_is_set(const opts *o, opt_id id)
+{
+    return o->v[id].set;
+}
 
 int usage_error(const opts *o, const char *fmt, ...)
 {
@@ -200,7 +215,8 @@ static int read_arguments(opts *o, int argc, char **argv)
             return usage_error(o, "%s needs a value", argv[optind - 1]);
         const int id = c >= 256 ? c - 256 : find_letter(c);
         if (c == '?' || id < 0)
-            return usage_error(o, "unknown or ambiguous option %s", given[0] == '-' ? given : argv[optind - 1]);
+            return usage_error(o, "unknown or ambiguous option %s",
+                               given[0] == '-' ? given : argv[optind - 1]);
         char origin[64];
         snprintf(origin, sizeof origin, "--%s", opt_table[id].name);
         const int rc = set_value(o, (opt_id)id, optarg ? optarg : "1", origin);

@@ -1,5 +1,5 @@
-/* The option table: every flag of every command, once. Parsing, help, man page and shell completions
- * are generated from it. */
+/* The option table: every flag of every command, once. Parsing, help, man page and shell
+ * completions are generated from it. */
 #ifndef JL_TOOLS_OPT_H
 #define JL_TOOLS_OPT_H
 
@@ -11,29 +11,91 @@
 enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 typedef enum {
-    OPT_MODEL, OPT_PROMPT, OPT_FILE, OPT_SYSTEM, OPT_RAW, OPT_THINK, OPT_HIDE_THINKING, OPT_TOOLS,
-    OPT_PREDICT, OPT_CTX, OPT_THREADS, OPT_BATCH, OPT_UBATCH, OPT_CTK, OPT_CTV,
-    OPT_TEMP, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_TYPICAL, OPT_REPEAT_PENALTY,
-    OPT_PRESENCE_PENALTY, OPT_FREQUENCY_PENALTY, OPT_REPEAT_LAST_N, OPT_DRY_MULTIPLIER, OPT_DRY_BASE,
-    OPT_DRY_ALLOWED_LENGTH, OPT_DRY_PENALTY_LAST_N, OPT_LOGIT_BIAS, OPT_SEED, OPT_IGNORE_EOS,
-    OPT_MLOCK, OPT_PREFAULT, OPT_NO_REPACK, OPT_NO_MEMORY_CHECK, OPT_CPU_MASK,
-    OPT_SPECIAL, OPT_NO_BOS, OPT_TOKENS, OPT_TOKENS_FILE, OPT_ALL, OPT_OUTPUT, OPT_JSON,
-    OPT_SHAPE, OPT_TYPE, OPT_LAYERS, OPT_VOCAB,
-    OPT_COLOR, OPT_NO_COLOR, OPT_VERBOSE, OPT_QUIET, OPT_MAN, OPT_OPTIONS, OPT_HELP,
+    OPT_MODEL,
+    OPT_PROMPT,
+    OPT_FILE,
+    OPT_SYSTEM,
+    OPT_RAW,
+    OPT_THINK,
+    OPT_HIDE_THINKING,
+    OPT_TOOLS,
+    OPT_PREDICT,
+    OPT_CTX,
+    OPT_THREADS,
+    OPT_BATCH,
+    OPT_UBATCH,
+    OPT_CTK,
+    OPT_CTV,
+    OPT_TEMP,
+    OPT_TOP_K,
+    OPT_TOP_P,
+    OPT_MIN_P,
+    OPT_TYPICAL,
+    OPT_REPEAT_PENALTY,
+    OPT_PRESENCE_PENALTY,
+    OPT_FREQUENCY_PENALTY,
+    OPT_REPEAT_LAST_N,
+    OPT_DRY_MULTIPLIER,
+    OPT_DRY_BASE,
+    OPT_DRY_ALLOWED_LENGTH,
+    OPT_DRY_PENALTY_LAST_N,
+    OPT_LOGIT_BIAS,
+    OPT_SEED,
+    OPT_IGNORE_EOS,
+    OPT_MLOCK,
+    OPT_PREFAULT,
+    OPT_NO_REPACK,
+    OPT_NO_MEMORY_CHECK,
+    OPT_CPU_MASK,
+    OPT_SPECIAL,
+    OPT_NO_BOS,
+    OPT_TOKENS,
+    OPT_TOKENS_FILE,
+    OPT_ALL,
+    OPT_OUTPUT,
+    OPT_JSON,
+    OPT_SHAPE,
+    OPT_TYPE,
+    OPT_LAYERS,
+    OPT_VOCAB,
+    OPT_COLOR,
+    OPT_NO_COLOR,
+    OPT_VERBOSE,
+    OPT_QUIET,
+    OPT_MAN,
+    OPT_OPTIONS,
+    OPT_HELP,
     OPT_COUNT
 } opt_id;
 
-typedef enum { OPT_T_FLAG, OPT_T_INT, OPT_T_FLOAT, OPT_T_U64, OPT_T_TEXT, OPT_T_PATH, OPT_T_CHOICE } opt_type;
+typedef enum {
+    OPT_T_FLAG,
+    OPT_T_INT,
+    OPT_T_FLOAT,
+    OPT_T_U64,
+    OPT_T_TEXT,
+    OPT_T_PATH,
+    OPT_T_CHOICE
+} opt_type;
 
 typedef enum {
-    CMD_RUN, CMD_TOKENIZE, CMD_DETOKENIZE, CMD_INSPECT, CMD_LOGITS, CMD_SYNTH, CMD_DOCTOR, CMD_HELP,
-    CMD_VERSION, CMD_COMPLETION, CMD_COUNT
+    CMD_RUN,
+    CMD_TOKENIZE,
+    CMD_DETOKENIZE,
+    CMD_INSPECT,
+    CMD_LOGITS,
+    CMD_SYNTH,
+    CMD_DOCTOR,
+    CMD_HELP,
+    CMD_VERSION,
+    CMD_COMPLETION,
+    CMD_COUNT
 } cmd_id;
 
 typedef struct {
-    const char *name;    /* long name without dashes */
-    char letter;         /* 'm' for -m, 0 for none */
-    const char *alias;   /* several letters after one dash ("ctk"), or another long name; NULL */
+    const char *name;  /* long name without dashes */
+    char letter;       /* 'm' for -m, 0 for none */
+    const char *alias; /* several letters after one dash ("ctk"), or another long name; NULL */
     opt_type type;
     const char *arg;     /* "N" in help; NULL for a flag */
     double min, max;     /* of numbers */
@@ -54,7 +116,7 @@ typedef struct opts opts;
 
 typedef struct {
     const char *name;
-    const char *args;    /* positional arguments in the usage line, "" if none */
+    const char *args; /* positional arguments in the usage line, "" if none */
     int max_args;
     const char *summary; /* one line */
     const char *text;    /* paragraph for help and man page */
@@ -73,8 +135,8 @@ struct opts {
 extern const opt_def opt_table[OPT_COUNT];
 extern const cmd_def cmd_table[CMD_COUNT];
 
-/* Parses argv[0..argc) of a command (argv[0] is its name), then the environment. Prints what is wrong
- * to stderr and returns EXIT_USAGE, else 0. */
+/* Parses argv[0..argc) of a command (argv[0] is its name), then the environment. Prints what is
+ * wrong to stderr and returns EXIT_USAGE, else 0. */
 int opt_parse(opts *o, int argc, char **argv);
 
 bool opt_on(const opts *o, opt_id id);

@@ -1,32 +1,41 @@
 /* The tables of options and commands. Order here is the order in help and man page. */
 #include "opt.h"
 
-#define C(x) (1u << CMD_##x)
-#define GEN C(RUN)
-#define COMPUTE (C(RUN) | C(LOGITS) | C(DOCTOR))
-#define ENGINE (C(RUN) | C(LOGITS))
+#define C(x)       (1u << CMD_##x)
+#define GEN        C(RUN)
+#define COMPUTE    (C(RUN) | C(LOGITS) | C(DOCTOR))
+#define ENGINE     (C(RUN) | C(LOGITS))
 #define MODEL_CMDS (COMPUTE | C(TOKENIZE) | C(DETOKENIZE) | C(INSPECT))
-#define EVERY ((1u << CMD_COUNT) - 1)
+#define EVERY      ((1u << CMD_COUNT) - 1)
 
-#define FLAG(nm, ch, al, cm, hp) \
-    {.name = nm, .letter = ch, .alias = al, .type = OPT_T_FLAG, .cmds = cm, .help = hp}
-#define TEXT(nm, ch, al, ty, ar, df, cm, hp)                                              \
-    {.name = nm, .letter = ch, .alias = al, .type = ty, .arg = ar, .def = df, .cmds = cm, \
-     .help = hp}
-#define NUM(nm, ch, al, ty, lo, hi, df, cm, hp)                                                  \
-    {.name = nm, .letter = ch, .alias = al, .type = ty, .arg = "N", .min = lo, .max = hi, .def = df, \
-     .cmds = cm, .help = hp}
-#define CHOICE(nm, ch, al, cs, df, cm, hp)                                                     \
-    {.name = nm, .letter = ch, .alias = al, .type = OPT_T_CHOICE, .arg = "WORD", .choices = cs, \
-     .def = df, .cmds = cm, .help = hp}
+#define FLAG(nm, ch, al, cm, hp)                                                                   \
+    {                                                                                              \
+        .name = nm, .letter = ch, .alias = al, .type = OPT_T_FLAG, .cmds = cm, .help = hp          \
+    }
+#define TEXT(nm, ch, al, ty, ar, df, cm, hp)                                                       \
+    {                                                                                              \
+        .name = nm, .letter = ch, .alias = al, .type = ty, .arg = ar, .def = df, .cmds = cm,       \
+        .help = hp                                                                                 \
+    }
+#define NUM(nm, ch, al, ty, lo, hi, df, cm, hp)                                                    \
+    {                                                                                              \
+        .name = nm, .letter = ch, .alias = al, .type = ty, .arg = "N", .min = lo, .max = hi,       \
+        .def = df, .cmds = cm, .help = hp                                                          \
+    }
+#define CHOICE(nm, ch, al, cs, df, cm, hp)                                                         \
+    {                                                                                              \
+        .name = nm, .letter = ch, .alias = al, .type = OPT_T_CHOICE, .arg = "WORD", .choices = cs, \
+        .def = df, .cmds = cm, .help = hp                                                          \
+    }
 
 const opt_def opt_table[OPT_COUNT] = {
-    [OPT_MODEL] = TEXT("model", 'm', NULL, OPT_T_PATH, "FILE", NULL, MODEL_CMDS,
-                       "GGUF file, the first part of a split one; without it the bundled test model"),
+    [OPT_MODEL] =
+        TEXT("model", 'm', NULL, OPT_T_PATH, "FILE", NULL, MODEL_CMDS,
+             "GGUF file, the first part of a split one; without it the bundled test model"),
     [OPT_PROMPT] = TEXT("prompt", 'p', NULL, OPT_T_TEXT, "TEXT", NULL, GEN | C(TOKENIZE),
                         "the text to answer (run) or to split (tokenize)"),
-    [OPT_FILE] = TEXT("file", 'f', NULL, OPT_T_PATH, "FILE", NULL, GEN | C(TOKENIZE) | C(DETOKENIZE),
-                      "read the input from a file; - is stdin"),
+    [OPT_FILE] = TEXT("file", 'f', NULL, OPT_T_PATH, "FILE", NULL,
+                      GEN | C(TOKENIZE) | C(DETOKENIZE), "read the input from a file; - is stdin"),
     [OPT_SYSTEM] = TEXT("system", 0, "sys", OPT_T_TEXT, "TEXT", NULL, GEN,
                         "instructions put before the conversation"),
     [OPT_RAW] = FLAG("raw", 0, NULL, GEN, "continue the text as it is, without the chat template"),
@@ -50,18 +59,20 @@ const opt_def opt_table[OPT_COUNT] = {
                        "how keys are stored"),
     [OPT_CTV] = CHOICE("cache-type-v", 0, "ctv", "f32|f16|q8_0", "f16", COMPUTE | C(INSPECT),
                        "how values are stored"),
-    [OPT_TEMP] = NUM("temp", 0, "temperature", OPT_T_FLOAT, 0, 100, NULL, GEN,
-                     "temperature; 0: always the most probable token (default: the model's, else 1)"),
-    [OPT_TOP_K] = NUM("top-k", 0, NULL, OPT_T_INT, 0, 1 << 24, NULL, GEN,
-                      "draw from the N most probable tokens; 0: all (default: the model's, else 64)"),
+    [OPT_TEMP] =
+        NUM("temp", 0, "temperature", OPT_T_FLOAT, 0, 100, NULL, GEN,
+            "temperature; 0: always the most probable token (default: the model's, else 1)"),
+    [OPT_TOP_K] =
+        NUM("top-k", 0, NULL, OPT_T_INT, 0, 1 << 24, NULL, GEN,
+            "draw from the N most probable tokens; 0: all (default: the model's, else 64)"),
     [OPT_TOP_P] = NUM("top-p", 0, NULL, OPT_T_FLOAT, 0, 1, NULL, GEN,
                       "draw from the most probable tokens that make up this share; 1: off "
                       "(default: the model's, else 0.95)"),
     [OPT_MIN_P] = NUM("min-p", 0, NULL, OPT_T_FLOAT, 0, 1, NULL, GEN,
                       "drop tokens below this share of the best one; 0: off (default: the model's, "
                       "else 0)"),
-    [OPT_TYPICAL] = NUM("typical", 0, NULL, OPT_T_FLOAT, 0, 1, "1", GEN,
-                        "locally typical sampling; 1: off"),
+    [OPT_TYPICAL] =
+        NUM("typical", 0, NULL, OPT_T_FLOAT, 0, 1, "1", GEN, "locally typical sampling; 1: off"),
     [OPT_REPEAT_PENALTY] = NUM("repeat-penalty", 0, NULL, OPT_T_FLOAT, 0.01, 100, "1", GEN,
                                "divide the logits of recent tokens; 1: off"),
     [OPT_PRESENCE_PENALTY] = NUM("presence-penalty", 0, NULL, OPT_T_FLOAT, -100, 100, "0", GEN,
@@ -78,47 +89,56 @@ const opt_def opt_table[OPT_COUNT] = {
                                    "tokens that may repeat before DRY acts"),
     [OPT_DRY_PENALTY_LAST_N] = NUM("dry-penalty-last-n", 0, NULL, OPT_T_INT, -1, 1 << 22, "-1", GEN,
                                    "tokens DRY looks at; -1: all"),
-    [OPT_LOGIT_BIAS] = TEXT("logit-bias", 'l', NULL, OPT_T_TEXT, "LIST", NULL, GEN,
-                            "added to logits: id+bias or id-bias, comma separated (15043+1.5,12-inf)"),
-    [OPT_SEED] = NUM("seed", 's', NULL, OPT_T_U64, 0, 0, NULL, GEN | C(SYNTH),
-                     "seed of every random draw (default: run takes one from the clock and prints it "
-                     "with -v, synth takes 1)"),
-    [OPT_IGNORE_EOS] = FLAG("ignore-eos", 0, NULL, GEN,
-                            "go on after the model ends its answer, until -n or the context is full"),
+    [OPT_LOGIT_BIAS] =
+        TEXT("logit-bias", 'l', NULL, OPT_T_TEXT, "LIST", NULL, GEN,
+             "added to logits: id+bias or id-bias, comma separated (15043+1.5,12-inf)"),
+    [OPT_SEED] =
+        NUM("seed", 's', NULL, OPT_T_U64, 0, 0, NULL, GEN | C(SYNTH),
+            "seed of every random draw (default: run takes one from the clock and prints it "
+            "with -v, synth takes 1)"),
+    [OPT_IGNORE_EOS] =
+        FLAG("ignore-eos", 0, NULL, GEN,
+             "go on after the model ends its answer, until -n or the context is full"),
     [OPT_MLOCK] = FLAG("mlock", 0, NULL, ENGINE, "lock the weights in memory"),
     [OPT_PREFAULT] = FLAG("prefault", 0, NULL, ENGINE, "read all weights before starting"),
     [OPT_NO_REPACK] = FLAG("no-repack", 0, NULL, ENGINE,
                            "accepted for llama.cpp scripts: weights are always used in place"),
     [OPT_NO_MEMORY_CHECK] = FLAG("no-memory-check", 0, NULL, ENGINE,
                                  "start even if the model does not fit in free memory"),
-    [OPT_CPU_MASK] = TEXT("cpu-mask", 0, NULL, OPT_T_TEXT, "NAME", NULL, COMPUTE,
-                          "highest instruction set used: scalar, avx2, avxvnni, avx512, avx512vnni, "
-                          "avx512bf16, amx, neon, dotprod, i8mm, sme"),
+    [OPT_CPU_MASK] =
+        TEXT("cpu-mask", 0, NULL, OPT_T_TEXT, "NAME", NULL, COMPUTE,
+             "highest instruction set used: scalar, avx2, avxvnni, avx512, avx512vnni, "
+             "avx512bf16, amx, neon, dotprod, i8mm, sme"),
     [OPT_SPECIAL] = FLAG("special", 0, NULL, C(TOKENIZE) | C(DETOKENIZE),
                          "read special tokens in the text (tokenize) or show them (detokenize)"),
     [OPT_NO_BOS] = FLAG("no-bos", 0, NULL, C(TOKENIZE), "do not put the first token <bos>"),
-    [OPT_TOKENS] = TEXT("tokens", 0, NULL, OPT_T_TEXT, "IDS", NULL, C(LOGITS),
-                        "token ids, comma separated"),
-    [OPT_TOKENS_FILE] = TEXT("tokens-file", 0, NULL, OPT_T_PATH, "FILE", NULL, C(LOGITS),
-                             "token ids from a file (JSON array or separated by commas or spaces); - is "
-                             "stdin"),
-    [OPT_ALL] = FLAG("all", 0, NULL, C(LOGITS), "write one row per token instead of the last one only"),
+    [OPT_TOKENS] =
+        TEXT("tokens", 0, NULL, OPT_T_TEXT, "IDS", NULL, C(LOGITS), "token ids, comma separated"),
+    [OPT_TOKENS_FILE] =
+        TEXT("tokens-file", 0, NULL, OPT_T_PATH, "FILE", NULL, C(LOGITS),
+             "token ids from a file (JSON array or separated by commas or spaces); - is "
+             "stdin"),
+    [OPT_ALL] =
+        FLAG("all", 0, NULL, C(LOGITS), "write one row per token instead of the last one only"),
     [OPT_OUTPUT] = TEXT("output", 'o', NULL, OPT_T_PATH, "FILE", NULL, C(LOGITS),
                         "file to write: rows of n_vocab float32, little-endian"),
     [OPT_JSON] = FLAG("json", 0, NULL, C(INSPECT) | C(DOCTOR), "print JSON"),
-    [OPT_SHAPE] = CHOICE("shape", 0, NULL,
-                         "gemma-4-26b-a4b|gemma-4-31b|gemma-4-12b|gemma-4-e4b|gemma-4-e2b|llama-3.1-8b|"
-                         "llama-3.3-70b|mistral-small-24b|tiny|tiny-moe|tiny-ple",
-                         "gemma-4-26b-a4b", C(SYNTH), "architecture and size"),
-    [OPT_TYPE] = TEXT("type", 0, NULL, OPT_T_TEXT, "NAME", "UD-IQ4_XS", C(SYNTH),
-                      "a mixture (UD-IQ4_XS, UD-Q4_K_M, Q4_K_M, Q5_K_M, QAT-Q4_0) or one type for all "
-                      "matrices (F32, F16, BF16, Q8_0, Q6_K, ...)"),
+    [OPT_SHAPE] =
+        CHOICE("shape", 0, NULL,
+               "gemma-4-26b-a4b|gemma-4-31b|gemma-4-12b|gemma-4-e4b|gemma-4-e2b|llama-3.1-8b|"
+               "llama-3.3-70b|mistral-small-24b|tiny|tiny-moe|tiny-ple",
+               "gemma-4-26b-a4b", C(SYNTH), "architecture and size"),
+    [OPT_TYPE] =
+        TEXT("type", 0, NULL, OPT_T_TEXT, "NAME", "UD-IQ4_XS", C(SYNTH),
+             "a mixture (UD-IQ4_XS, UD-Q4_K_M, Q4_K_M, Q5_K_M, QAT-Q4_0) or one type for all "
+             "matrices (F32, F16, BF16, Q8_0, Q6_K, ...)"),
     [OPT_LAYERS] = NUM("layers", 0, NULL, OPT_T_INT, 0, 1024, "0", C(SYNTH),
                        "write only this many layers; 0: all"),
     [OPT_VOCAB] = TEXT("vocab", 0, NULL, OPT_T_PATH, "FILE", NULL, C(SYNTH),
                        "GGUF file whose tokens, merges and chat template go into the vocabulary "
                        "(default: the bundled model)"),
-    [OPT_COLOR] = CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),
+    [OPT_COLOR] =
+        CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),
     [OPT_NO_COLOR] = FLAG("no-color", 0, NULL, GEN, "same as --color never; NO_COLOR works too"),
     [OPT_VERBOSE] = FLAG("verbose", 'v', NULL, MODEL_CMDS | C(SYNTH), "say more on stderr"),
     [OPT_QUIET] = FLAG("quiet", 'q', NULL, MODEL_CMDS | C(SYNTH), "only results and errors"),
@@ -128,43 +148,60 @@ const opt_def opt_table[OPT_COUNT] = {
 };
 
 const cmd_def cmd_table[CMD_COUNT] = {
-    [CMD_RUN] = {"run", "", 0, "answer a prompt, or chat on a terminal",
-        "The prompt comes from -p, from a file, or from stdin when it is not a terminal; on a terminal "
-        "without a prompt a chat starts (/help lists its commands). Text goes to stdout, statistics "
-        "to stderr. Ctrl-C stops the answer and keeps the chat.",
-        "joule run\n"
-        "joule run -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 16384 -p \"Why is the sky blue?\"\n"
-        "joule run --raw -n 64 --temp 0 -p \"Once upon a time\"\n",
-        cmd_run},
-    [CMD_TOKENIZE] = {"tokenize", "", 0, "text to token ids",
-        "Prints a JSON array of ids. The text comes from -p, from a file or from stdin.",
-        "joule tokenize -p \"Hello world\"\n", cmd_tokenize},
+    [CMD_RUN] =
+        {"run", "", 0, "answer a prompt, or chat on a terminal",
+         "The prompt comes from -p, from a file, or from stdin when it is not a terminal; on a "
+         "terminal "
+         "without a prompt a chat starts (/help lists its commands). Text goes to stdout, "
+         "statistics "
+         "to stderr. Ctrl-C stops the answer and keeps the chat.",
+         "joule run\n"
+         "joule run -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 16384 -p \"Why is the sky blue?\"\n"
+         "joule run --raw -n 64 --temp 0 -p \"Once upon a time\"\n",
+         cmd_run},
+    [CMD_TOKENIZE] =
+        {"tokenize", "", 0, "text to token ids",
+         "Prints a JSON array of ids. The text comes from -p, from a file or from stdin.",
+         "joule tokenize -p \"Hello world\"\n", cmd_tokenize},
     [CMD_DETOKENIZE] = {"detokenize", "[IDS]", 1, "token ids to text",
-        "Reads a JSON array or a comma-separated list of ids from the argument, a file or stdin and "
-        "prints the text as it is, without a newline at the end.",
-        "joule detokenize 9259,1902\n", cmd_detokenize},
+                        "Reads a JSON array or a comma-separated list of ids from the argument, a "
+                        "file or stdin and "
+                        "prints the text as it is, without a newline at the end.",
+                        "joule detokenize 9259,1902\n", cmd_detokenize},
     [CMD_INSPECT] = {"inspect", "[FILE]", 1, "what a model file holds",
-        "Architecture, parameters in all and per token, types by tensor group, bytes read per token, "
-        "memory need at the context given by -c.",
-        "joule inspect -c 32768 model.gguf\n", cmd_inspect},
+                     "Architecture, parameters in all and per token, types by tensor group, bytes "
+                     "read per token, "
+                     "memory need at the context given by -c.",
+                     "joule inspect -c 32768 model.gguf\n", cmd_inspect},
     [CMD_LOGITS] = {"logits", "", 0, "logits of given tokens to a file",
-        "Runs the tokens and writes the logits after the last one, or with --all after each one. The "
-        "output appears whole or not at all.",
-        "joule logits -m model.gguf --tokens 2,9259,1902 --all -o logits.f32\n", cmd_logits},
+                    "Runs the tokens and writes the logits after the last one, or with --all after "
+                    "each one. The "
+                    "output appears whole or not at all.",
+                    "joule logits -m model.gguf --tokens 2,9259,1902 --all -o logits.f32\n",
+                    cmd_logits},
     [CMD_SYNTH] = {"synth", "OUT.gguf", 1, "write a full-size model with random weights",
-        "For speed and memory measurements without any download: the tensors of the real model, with "
-        "seeded random values of sane scale. The text it generates means nothing.",
-        "joule synth --shape gemma-4-26b-a4b --type UD-IQ4_XS big.gguf\n", cmd_synth},
-    [CMD_DOCTOR] = {"doctor", "", 0, "check this machine, or a model file on it",
-        "Without -m: processor, instruction sets and kernels chosen, memory, threads, bundled model. With -m: "
-        "special tokens, tokenizer, tensor names, shapes and counts against the published ones, chat "
-        "template, not-a-number scan of every weight, a run of 32 tokens. Prints what to report.",
-        "joule doctor\njoule doctor -m model.gguf\n", cmd_doctor},
-    [CMD_HELP] = {"help", "[COMMAND]", 1, "help on a command", "Prints the commands, or the options "
-        "of one command.", "joule help run\n", cmd_help},
-    [CMD_VERSION] = {"version", "", 0, "version of the program", "Prints the version and the version of "
-        "the numerics contract.", "joule version\n", cmd_version},
+                   "For speed and memory measurements without any download: the tensors of the "
+                   "real model, with "
+                   "seeded random values of sane scale. The text it generates means nothing.",
+                   "joule synth --shape gemma-4-26b-a4b --type UD-IQ4_XS big.gguf\n", cmd_synth},
+    [CMD_DOCTOR] =
+        {"doctor", "", 0, "check this machine, or a model file on it",
+         "Without -m: processor, instruction sets and kernels chosen, memory, threads, bundled "
+         "model. With -m: "
+         "special tokens, tokenizer, tensor names, shapes and counts against the published ones, "
+         "chat "
+         "template, not-a-number scan of every weight, a run of 32 tokens. Prints what to report.",
+         "joule doctor\njoule doctor -m model.gguf\n", cmd_doctor},
+    [CMD_HELP] = {"help", "[COMMAND]", 1, "help on a command",
+                  "Prints the commands, or the options "
+                  "of one command.",
+                  "joule help run\n", cmd_help},
+    [CMD_VERSION] = {"version", "", 0, "version of the program",
+                     "Prints the version and the version of "
+                     "the numerics contract.",
+                     "joule version\n", cmd_version},
     [CMD_COMPLETION] = {"completion", "bash|zsh|fish", 1, "print a shell completion script",
-        "The package installs these already; this prints them for a program run from the build tree.",
-        "source <(joule completion bash)\n", cmd_completion},
+                        "The package installs these already; this prints them for a program run "
+                        "from the build tree.",
+                        "source <(joule completion bash)\n", cmd_completion},
 };

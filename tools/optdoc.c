@@ -41,8 +41,8 @@ static int flag_text(const opt_def *d, char *out, size_t cap)
     if (d->alias)
         snprintf(alias, sizeof alias, "%s%s, ", strlen(d->alias) <= 3 ? "-" : "--", d->alias);
     if (d->arg)
-        snprintf(arg, sizeof arg, " %s", d->type == OPT_T_CHOICE && strlen(d->choices) < 16 ? d->choices
-                                                                                          : d->arg);
+        snprintf(arg, sizeof arg, " %s",
+                 d->type == OPT_T_CHOICE && strlen(d->choices) < 16 ? d->choices : d->arg);
     return snprintf(out, cap, "%s%s--%s%s", letter, alias, d->name, arg);
 }
 
@@ -124,7 +124,8 @@ void doc_help_command(FILE *f, cmd_id cmd)
     for (int i = 0; i < OPT_COUNT; i++)
         if (opt_applies(&opt_table[i], cmd))
             help_option(f, &opt_table[i]);
-    fprintf(f, "\nEvery option has an environment twin: --ctx-size is JOULE_CTX_SIZE.\n\nExamples:\n");
+    fprintf(f,
+            "\nEvery option has an environment twin: --ctx-size is JOULE_CTX_SIZE.\n\nExamples:\n");
     help_example(f, c->example);
 }
 
@@ -203,8 +204,10 @@ void doc_man(FILE *f)
     fprintf(f, ".TH JOULE 1 \"\" \"joule %s\" \"User Commands\"\n", JL_VERSION_STRING);
     fputs(".SH NAME\njoule \\- run Gemma 4 language models from GGUF files\n"
           ".SH SYNOPSIS\n.B joule\n.I COMMAND\n[\\fIOPTIONS\\fR] [\\fIARGUMENTS\\fR]\n"
-          ".SH DESCRIPTION\nLoads a model file in GGUF format and runs it on the processor. Results go to "
-          "standard output, messages and statistics to standard error.\n.SH COMMANDS\n", f);
+          ".SH DESCRIPTION\nLoads a model file in GGUF format and runs it on the processor. "
+          "Results go to "
+          "standard output, messages and statistics to standard error.\n.SH COMMANDS\n",
+          f);
     for (int i = 0; i < CMD_COUNT; i++)
         man_command(f, &cmd_table[i]);
     fputs(".SH OPTIONS\n", f);

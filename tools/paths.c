@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,6 +50,7 @@ const char *path_bundled(void)
 {
     static const char *const beside[] = {"../share/joule", "../models", "models"};
     static char path[PATH_MAX + 64];
+    static char real[PATH_MAX];
     char folder[PATH_MAX];
 
     const char *data = jl_env("JOULE_DATA_DIR");
@@ -59,8 +61,8 @@ const char *path_bundled(void)
     if (program_folder(folder, sizeof folder - 32))
         for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
             snprintf(path, sizeof path, "%s/%s/%s", folder, beside[i], bundled_name);
-            if (readable(path))
-                return path;
+            if (realpath(path, real) && readable(real))
+                return real;
         }
     snprintf(path, sizeof path, "%s/%s", JOULE_DATADIR, bundled_name);
     return readable(path) ? path : NULL;

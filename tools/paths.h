@@ -10,7 +10,8 @@
  * folder. NULL if there is none. */
 const char *path_bundled(void);
 
-/* File for the chat's history below XDG_STATE_HOME, its folders made. false if there is no place. */
+/* File for the chat's history below XDG_STATE_HOME, its folders made. false if there is no place.
+ */
 bool path_history(char *out, size_t cap);
 
 #endif

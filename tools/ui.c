@@ -31,9 +31,17 @@ void ui_catch_interrupt(void (*fn)(void *ctx), void *ctx)
     sigaction(SIGTERM, &sa, NULL);
 }
 
+void ui_release_interrupt(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    interrupt_fn = NULL;
+}
+
 int ui_fail(const opts *o, const jl_error *err)
 {
-    fprintf(stderr, "joule %s: %s\n", o->cmd->name, err->text[0] ? err->text : jl_status_name(err->status));
+    fprintf(stderr, "joule %s: %s\n", o->cmd->name,
+            err->text[0] ? err->text : jl_status_name(err->status));
     return err->status == JL_CANCELLED && ui_interrupted ? EXIT_INTERRUPTED : EXIT_FAIL;
 }
 
@@ -48,7 +56,7 @@ void ui_progress_show(ui_progress *p, double share, const char *detail)
     if (!p->on)
         return;
     const uint64_t now = jl_time_ns();
-    if (now - p->last_ns < 100000000u)
+    if (now - p->start_ns < 400000000u || now - p->last_ns < 100000000u)
         return;
     p->last_ns = now;
     const double spent = (double)(now - p->start_ns) * 1e-9;

@@ -13,6 +13,8 @@
 extern volatile sig_atomic_t ui_interrupted;
 /* The handler also calls fn(ctx), which must be async-signal-safe; NULL for none. */
 void ui_catch_interrupt(void (*fn)(void *ctx), void *ctx);
+/* Ctrl-C ends the program again. */
+void ui_release_interrupt(void);
 
 /* Prints "joule CMD: message" and returns the exit code: 130 after Ctrl-C, else 1. */
 int ui_fail(const opts *o, const jl_error *err);
@@ -25,7 +27,8 @@ typedef struct {
     const char *what;
 } ui_progress;
 void ui_progress_start(ui_progress *p, const opts *o, const char *what);
-/* share 0..1; detail may be NULL. Prints at most ten times a second; time left after 2 s. */
+/* share 0..1; detail may be NULL. Prints after 0.4 s, at most ten times a second; time left after 2
+ * s. */
 void ui_progress_show(ui_progress *p, double share, const char *detail);
 void ui_progress_end(ui_progress *p); /* clears the line */
 

@@ -12,14 +12,16 @@ extern "C" {
 #endif
 
 typedef struct {
-    uint32_t struct_size;   /* sizeof(jl_synth_params) */
-    const char *shape;      /* "gemma-4-26b-a4b", ... */
-    const char *type;       /* a mixture ("UD-IQ4_XS") or one tensor type ("Q8_0") */
-    uint32_t n_layer;       /* 0: all of the shape */
-    uint32_t n_threads;     /* 0: one per physical core */
+    uint32_t struct_size; /* sizeof(jl_synth_params) */
+    const char *shape;    /* "gemma-4-26b-a4b", ... */
+    const char *type;     /* a mixture ("UD-IQ4_XS") or one tensor type ("Q8_0") */
+    uint32_t n_layer;     /* 0: all of the shape */
+    uint32_t n_threads;   /* 0: one per physical core */
     uint64_t seed;
-    const char *vocab_path; /* GGUF whose tokens, merges and template go into the vocabulary; NULL */
-    /* Called with the bytes written and in all; return false to stop (JL_CANCELLED, no file left). */
+    const char
+        *vocab_path; /* GGUF whose tokens, merges and template go into the vocabulary; NULL */
+    /* Called with the bytes written and in all; return false to stop (JL_CANCELLED, no file left).
+     */
     bool (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *progress_ctx;
 } jl_synth_params;

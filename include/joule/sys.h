@@ -12,19 +12,20 @@
 extern "C" {
 #endif
 
-JL_API void *jl_malloc(size_t n_bytes); /* NULL when memory runs out or n_bytes is 0 */
+JL_API void *jl_malloc(size_t n_bytes);           /* NULL when memory runs out or n_bytes is 0 */
 JL_API void *jl_realloc(void *p, size_t n_bytes); /* on NULL the old block is still the caller's */
 JL_API void jl_free(void *p);
 
-/* Reads a whole file of any kind (pipes, /dev/stdin) of at most max_bytes into memory. *out is NUL-terminated
- * behind its *n_bytes and freed by the caller with jl_free. JL_TOO_LARGE names the limit. */
+/* Reads a whole file of any kind (pipes, /dev/stdin) of at most max_bytes into memory. *out is
+ * NUL-terminated behind its *n_bytes and freed by the caller with jl_free. JL_TOO_LARGE names the
+ * limit. */
 JL_API JL_MUST_CHECK jl_status jl_file_read(const char *path, uint64_t max_bytes, char **out,
                                             size_t *n_bytes, jl_error *err);
 
-/* Writes beside the target and renames at the end: the target is whole or untouched. Where the system
- * allows it (Linux, O_TMPFILE) the data has no name until then, so that a killed process leaves nothing
- * behind. A target that is a device or a pipe is written in place. After a failed write only abort
- * is useful. */
+/* Writes beside the target and renames at the end: the target is whole or untouched. Where the
+ * system allows it (Linux, O_TMPFILE) the data has no name until then, so that a killed process
+ * leaves nothing behind. A target that is a device or a pipe is written in place. After a failed
+ * write only abort is useful. */
 typedef struct jl_writer jl_writer;
 JL_API JL_MUST_CHECK jl_status jl_writer_create(const char *path, jl_writer **out, jl_error *err);
 /* Takes the disk space at once, so that a full disk is reported before hours of work. */
@@ -38,10 +39,10 @@ JL_API void jl_writer_abort(jl_writer *w); /* removes, frees; NULL is fine */
 
 /* Bytes free for new work, page cache counted as free; 0: unknown. */
 JL_API uint64_t jl_memory_available(void);
-JL_API uint64_t jl_memory_total(void);        /* bytes */
-JL_API uint64_t jl_memory_peak(void);         /* peak resident set of this process, bytes */
-JL_API uint64_t jl_time_ns(void);             /* monotonic */
-JL_API double jl_time_cpu(void);              /* CPU seconds of this process */
+JL_API uint64_t jl_memory_total(void);       /* bytes */
+JL_API uint64_t jl_memory_peak(void);        /* peak resident set of this process, bytes */
+JL_API uint64_t jl_time_ns(void);            /* monotonic */
+JL_API double jl_time_cpu(void);             /* CPU seconds of this process */
 JL_API const char *jl_env(const char *name); /* NULL if unset or empty */
 
 #ifdef __cplusplus

@@ -5,7 +5,8 @@
 
 #include "quant/random.h"
 
-/* Frequency divisors of proportional RoPE: the first quarter of the pairs rotates, the rest does not. */
+/* Frequency divisors of proportional RoPE: the first quarter of the pairs rotates, the rest does
+ * not. */
 static float rope_divisor(uint64_t i, uint64_t n)
 {
     return i >= n / 4 ? 1e30f : 1.0f;

@@ -4,8 +4,8 @@
 
 #include "synth/shape.h"
 
-/* Writes rows first .. first + n_rows - 1 of a tensor to dst. Rows are independent and depend on the
- * seed and the row number alone. */
+/* Writes rows first .. first + n_rows - 1 of a tensor to dst. Rows are independent and depend on
+ * the seed and the row number alone. */
 void jl_synth_fill_rows(const jl_plan_tensor *t, uint64_t seed, uint64_t first, uint64_t n_rows,
                         uint8_t *dst);
 

@@ -184,8 +184,8 @@ static void put_tokenizer(meta *m, const jl_synth_vocab *v)
     put_array(m, "tokenizer.ggml.scores", JL_GGUF_F32, v->scores, v->n);
     put_array(m, "tokenizer.ggml.token_type", JL_GGUF_I32, v->types, v->n);
     if (m->status == JL_OK)
-        m->status = jl_gguf_put_str_array(m->w, "tokenizer.ggml.merges", v->merges, v->n_merges,
-                                          m->err);
+        m->status =
+            jl_gguf_put_str_array(m->w, "tokenizer.ggml.merges", v->merges, v->n_merges, m->err);
     put_special_ids(m);
 }
 

@@ -1,12 +1,13 @@
 /* The tensor table of a shape: names and dimensions as in published GGUF files, and for each tensor
  * the spread of random values that keeps activations sane.
  *
- * Matrices get 1/sqrt(inputs), so that a product keeps the root mean square of its input. In Gemma the
- * norm after a block sets what the block adds to the residual stream: 0.1 for attention, whose output
- * is an average over the context and so nearly the same for neighbouring tokens, and 0.2 for the FFN.
- * The stream then stays mostly the token's own, and the router, which reads it, sends different tokens
- * to different experts. Keys are scaled by 2/sqrt(head size): scores of spread 2. The last norm has
- * random signs, since head and embedding are one matrix and the model would repeat its last token. */
+ * Matrices get 1/sqrt(inputs), so that a product keeps the root mean square of its input. In Gemma
+ * the norm after a block sets what the block adds to the residual stream: 0.1 for attention, whose
+ * output is an average over the context and so nearly the same for neighbouring tokens, and 0.2 for
+ * the FFN. The stream then stays mostly the token's own, and the router, which reads it, sends
+ * different tokens to different experts. Keys are scaled by 2/sqrt(head size): scores of spread 2.
+ * The last norm has random signs, since head and embedding are one matrix and the model would
+ * repeat its last token. */
 #include "synth/shape.h"
 
 #include <math.h>
@@ -164,7 +165,8 @@ static void add_globals(builder *b, const jl_shape *s)
     freqs->role = jl_shape_is_gemma(s) ? JL_ROLE_ROPE_FREQS : JL_ROLE_SCALAR;
 }
 
-/* Without norms after the blocks the residual stream is kept in bounds by smaller output matrices. */
+/* Without norms after the blocks the residual stream is kept in bounds by smaller output matrices.
+ */
 static void shrink_outputs(jl_plan *plan)
 {
     const float share = 1.0f / sqrtf(2.0f * (float)plan->n_layer);

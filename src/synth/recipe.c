@@ -1,6 +1,6 @@
-/* Which matrix gets which type. The mixtures follow published files: UD-IQ4_XS, UD-Q4_K_M and QAT Q4_0
- * of Gemma 4 26B-A4B are derived from their exact sizes; Q4_K_M and Q5_K_M are the usual k-quant
- * mixtures (values and down projections of some layers one step better). */
+/* Which matrix gets which type. The mixtures follow published files: UD-IQ4_XS, UD-Q4_K_M and QAT
+ * Q4_0 of Gemma 4 26B-A4B are derived from their exact sizes; Q4_K_M and Q5_K_M are the usual
+ * k-quant mixtures (values and down projections of some layers one step better). */
 #include <string.h>
 #include <strings.h>
 
@@ -53,8 +53,8 @@ static jl_type k_mixture(const jl_plan_tensor *t, const place *p, jl_type base, 
     return base;
 }
 
-/* Dynamic mixtures of the MoE model: everything that every token reads in Q8_0, experts smaller, the
- * experts of one layer (here the last) one step better. */
+/* Dynamic mixtures of the MoE model: everything that every token reads in Q8_0, experts smaller,
+ * the experts of one layer (here the last) one step better. */
 static jl_type ud_mixture(const jl_plan_tensor *t, const place *p, const jl_type gate_up[2],
                           jl_type down)
 {
@@ -141,7 +141,8 @@ jl_status jl_plan_apply_recipe(jl_plan *plan, const char *name, jl_error *err)
     if (type < 0 || !jl_type_get((uint32_t)type)->is_weight)
         return jl_fail(err, JL_INVALID,
                        "'%.40s' is no mixture (UD-IQ4_XS, UD-Q4_K_M, Q4_K_M, Q5_K_M, QAT-Q4_0) and "
-                       "no type of weights (F32, F16, BF16, Q8_0, Q4_0, Q4_K, ...)", name);
+                       "no type of weights (F32, F16, BF16, Q8_0, Q4_0, Q4_K, ...)",
+                       name);
     set_types(plan, NULL, (jl_type)type);
     return JL_OK;
 }

@@ -1,5 +1,5 @@
-/* The published shapes, from the configuration files of the released models. The tiny ones have every
- * feature in a few megabytes. */
+/* The published shapes, from the configuration files of the released models. The tiny ones have
+ * every feature in a few megabytes. */
 #include "synth/shape.h"
 
 #include <string.h>

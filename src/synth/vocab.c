@@ -13,9 +13,9 @@
 
 enum {
     TEXT_BLOCK = 1 << 20,
-    GEMMA_FIRST_RUN = 107,    /* "\n" x 1..31, then spaces x 2..31 */
+    GEMMA_FIRST_RUN = 107, /* "\n" x 1..31, then spaces x 2..31 */
     MAX_RUN = 31,
-    GEMMA_FIRST_BYTE = 238,   /* <0x00> */
+    GEMMA_FIRST_BYTE = 238, /* <0x00> */
     GEMMA_FIRST_NORMAL = 494,
     GEMMA_SPACE = 236743,
     CJK_FIRST = 0x4E00,
@@ -75,9 +75,12 @@ static const fixed_token llama_fixed[] = {
 };
 
 static const fixed_token mistral_fixed[] = {
-    {0, "<unk>", JL_TOKEN_UNKNOWN},       {1, "<s>", JL_TOKEN_CONTROL},
-    {2, "</s>", JL_TOKEN_CONTROL},        {3, "[INST]", JL_TOKEN_CONTROL},
-    {4, "[/INST]", JL_TOKEN_CONTROL},     {17, "[SYSTEM_PROMPT]", JL_TOKEN_CONTROL},
+    {0, "<unk>", JL_TOKEN_UNKNOWN},
+    {1, "<s>", JL_TOKEN_CONTROL},
+    {2, "</s>", JL_TOKEN_CONTROL},
+    {3, "[INST]", JL_TOKEN_CONTROL},
+    {4, "[/INST]", JL_TOKEN_CONTROL},
+    {17, "[SYSTEM_PROMPT]", JL_TOKEN_CONTROL},
     {18, "[/SYSTEM_PROMPT]", JL_TOKEN_CONTROL},
 };
 
@@ -313,8 +316,8 @@ static void put_byte_alphabet(jl_synth_vocab *v)
     }
 }
 
-/* Groups of letters, with and without the space in front (U+0120): every group of one size before the
- * next size, each made of a shorter group and a letter. */
+/* Groups of letters, with and without the space in front (U+0120): every group of one size before
+ * the next size, each made of a shorter group and a letter. */
 static void put_letter_groups(jl_synth_vocab *v)
 {
     for (uint32_t size = 1, count = 26; !is_full(v) && size < 6; size++, count *= 26)
@@ -381,7 +384,8 @@ jl_status jl_synth_vocab_create(const jl_shape *shape, const jl_gguf *from, uint
 
     if (!allocate(&v)) {
         jl_synth_vocab_destroy(&v);
-        return jl_fail(err, JL_NO_MEMORY, "no memory for a vocabulary of %u tokens", shape->n_vocab);
+        return jl_fail(err, JL_NO_MEMORY, "no memory for a vocabulary of %u tokens",
+                       shape->n_vocab);
     }
     if (jl_shape_is_gemma(shape))
         build_gemma(&v, from, seed);

@@ -11,17 +11,18 @@ typedef struct text_block text_block;
 
 typedef struct {
     uint32_t n;
-    jl_str *tokens;  /* [n] */
-    int32_t *types;  /* [n] */
-    float *scores;   /* [n], of no meaning, as in published files */
-    jl_str *merges;  /* [n_merges] "left right", best first */
+    jl_str *tokens; /* [n] */
+    int32_t *types; /* [n] */
+    float *scores;  /* [n], of no meaning, as in published files */
+    jl_str *merges; /* [n_merges] "left right", best first */
     uint32_t n_merges, merges_cap;
     uint32_t cursor; /* ids below are taken */
     jl_strset ids, merge_set;
     text_block *text; /* owned bytes of tokens and merges */
 } jl_synth_vocab;
 
-/* Builds the vocabulary of a shape. from may be NULL; it must stay open as long as the vocabulary. */
+/* Builds the vocabulary of a shape. from may be NULL; it must stay open as long as the vocabulary.
+ */
 JL_MUST_CHECK jl_status jl_synth_vocab_create(const jl_shape *shape, const jl_gguf *from,
                                               uint64_t seed, jl_synth_vocab *out, jl_error *err);
 void jl_synth_vocab_destroy(jl_synth_vocab *v);
