@@ -33,9 +33,9 @@
 #include "base/mem.h"
 
 enum {
-    FILTER_BITS = 22,    /* 4 Mi bits, 512 KiB */
-    BLOCK_SYMBOLS = 4096, /* scratch of a call stays in the L2 cache */
-    SCAN_SYMBOLS = 24,    /* up to this length a linear search beats the heap */
+    FILTER_BITS_PER_MERGE = 8, /* a wrong answer for at most one pair in nine */
+    BLOCK_SYMBOLS = 4096,      /* scratch of a call stays in the L2 cache */
+    SCAN_SYMBOLS = 24,         /* up to this length a linear search beats the heap */
 };
 
 #define RANK_NONE UINT32_MAX
@@ -50,7 +50,8 @@ struct jl_bpe {
     merge_slot *slots;
     uint64_t mask;
     uint32_t n_added; /* rank of the next merge */
-    uint8_t filter[(1u << FILTER_BITS) / 8];
+    uint8_t *filter;    /* bitmap of hashes of (last symbol of left, first symbol of right) */
+    int filter_shift;   /* of a hash to a bit of the filter */
 };
 
 static uint64_t pair_hash(int32_t a, int32_t b)
@@ -65,20 +66,28 @@ jl_status jl_bpe_create(size_t n_merges, jl_bpe **out, jl_error *err)
     while (n_slots < 2 * (uint64_t)n_merges)
         n_slots *= 2;
 
+    int filter_log2 = 10;
+    while (1ull << filter_log2 < FILTER_BITS_PER_MERGE * (uint64_t)n_merges)
+        filter_log2++;
+
     jl_bpe *bpe = jl_calloc(1, sizeof *bpe);
-    merge_slot *slots = jl_calloc((size_t)n_slots, sizeof *slots);
-    if (!bpe || !slots) {
-        jl_free(bpe);
-        jl_free(slots);
-        return jl_fail(err, JL_NO_MEMORY, "no memory for %zu merges of the tokenizer", n_merges);
-    }
+    if (!bpe)
+        goto no_memory;
+    bpe->slots = jl_calloc((size_t)n_slots, sizeof *bpe->slots);
+    bpe->filter = jl_calloc((size_t)1 << (filter_log2 - 3), 1);
+    if (!bpe->slots || !bpe->filter)
+        goto no_memory;
 
     for (uint64_t i = 0; i < n_slots; i++)
-        slots[i].rank = RANK_NONE;
-    bpe->slots = slots;
+        bpe->slots[i].rank = RANK_NONE;
     bpe->mask = n_slots - 1;
+    bpe->filter_shift = 64 - filter_log2;
     *out = bpe;
     return JL_OK;
+
+no_memory:
+    jl_bpe_destroy(bpe);
+    return jl_fail(err, JL_NO_MEMORY, "no memory for %zu merges of the tokenizer", n_merges);
 }
 
 void jl_bpe_destroy(jl_bpe *bpe)
@@ -86,6 +95,7 @@ void jl_bpe_destroy(jl_bpe *bpe)
     if (!bpe)
         return;
     jl_free(bpe->slots);
+    jl_free(bpe->filter);
     jl_free(bpe);
 }
 
@@ -113,13 +123,14 @@ void jl_bpe_add(jl_bpe *bpe, const jl_bpe_merge *merge)
         return;
 
     *s = (merge_slot){merge->left, merge->right, rank, merge->merged};
-    const uint64_t h = pair_hash(merge->last_symbol, merge->first_symbol) >> (64 - FILTER_BITS);
+    const uint64_t h =
+        pair_hash(merge->last_symbol, merge->first_symbol) >> bpe->filter_shift;
     bpe->filter[h / 8] |= (uint8_t)(1u << (h % 8));
 }
 
 bool jl_bpe_may_join(const jl_bpe *bpe, int32_t a, int32_t b)
 {
-    const uint64_t h = pair_hash(a, b) >> (64 - FILTER_BITS);
+    const uint64_t h = pair_hash(a, b) >> bpe->filter_shift;
     return (bpe->filter[h / 8] >> (h % 8)) & 1;
 }
 

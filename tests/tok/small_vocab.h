@@ -7,7 +7,10 @@
 #include "gguf_image.h"
 #include "tok/vocab.h"
 
-enum { SV_MAX = 40000, SV_TEXT = 1 << 20 };
+#ifndef SV_MAX
+#define SV_MAX 40000      /* pieces, and merges */
+#define SV_TEXT (1 << 20) /* bytes of all of them */
+#endif
 
 typedef struct {
     jl_str pieces[SV_MAX];
