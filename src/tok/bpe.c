@@ -20,9 +20,9 @@
  *   Only if: no merge crossed the final boundaries, so each span of two saw just its own merges.
  * Hence encodings of overlapping blocks can be joined at any token that starts at the same symbol
  * in both: all pairs left of it are sound in the first, the others in the second. A long segment is
- * encoded block by block, each starting at a token of the one before; if the new block's first token
- * differs from that token, the blocks were too short to tell, and the segment is done again with
- * blocks twice as long, at the worst with one block for all of it. */
+ * encoded block by block, each starting at a token of the one before; if the new block's first
+ * token differs from that token, the blocks were too short to tell, and the segment is done again
+ * with blocks twice as long, at the worst with one block for all of it. */
 #include "tok/bpe.h"
 
 #include <string.h>
@@ -49,9 +49,9 @@ typedef struct {
 struct jl_bpe {
     merge_slot *slots;
     uint64_t mask;
-    uint32_t n_added; /* rank of the next merge */
-    uint8_t *filter;    /* bitmap of hashes of (last symbol of left, first symbol of right) */
-    int filter_shift;   /* of a hash to a bit of the filter */
+    uint32_t n_added;  /* rank of the next merge */
+    uint8_t *filter;   /* bitmap of hashes of (last symbol of left, first symbol of right) */
+    int filter_shift;  /* from a hash to a bit of the filter */
 };
 
 static uint64_t pair_hash(int32_t a, int32_t b)

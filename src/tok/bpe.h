@@ -65,8 +65,9 @@ void jl_bpe_work_free(jl_bpe_work *w);
 
 /* The initial symbols of a segment. */
 typedef struct {
-    size_t (*read)(void *ctx, int32_t *symbols, size_t cap); /* the next cap; fewer only at the end */
-    void (*rewind)(void *ctx);                               /* back to the segment's start */
+    /* The next cap symbols; fewer only at the end. */
+    size_t (*read)(void *ctx, int32_t *symbols, size_t cap);
+    void (*rewind)(void *ctx); /* back to the segment's start */
     void *ctx;
 } jl_bpe_source;
 

@@ -38,7 +38,7 @@ bool jl_vocab_is_eog(const jl_vocab *v, int32_t id);
 /* Control and unknown tokens, user-defined ones that look like <|x> or <x|>, and the texts the kind
  * of tokenizer reserves, whatever type the file gives them. */
 bool jl_vocab_is_special(const jl_vocab *v, int32_t id);
-/* Ids whose logits are set to -inf (tokenizer.ggml.suppress_tokens and image/audio placeholders). */
+/* Ids whose logits are set to -inf (tokenizer.ggml.suppress_tokens, image and audio markers). */
 const int32_t *jl_vocab_suppressed(const jl_vocab *v, size_t *n);
 
 /* See jl_tokenize in joule/joule.h. Time is linear in the text up to a logarithm. */

@@ -57,8 +57,8 @@ struct jl_vocab {
 /* As jl_vocab_find, but finds no special and no byte token: what ordinary text may become. */
 int32_t jl_vocab_find_plain(const jl_vocab *v, const char *text, size_t len);
 
-/* The same in steps, for many look-ups at once whose cache misses then overlap: hash, load the slot,
- * load the piece, find. */
+/* The same in steps, for many look-ups at once whose cache misses then overlap: hash, load the
+ * slot, load the piece, find. */
 uint64_t jl_vocab_hash(const char *text, size_t len);
 void jl_vocab_load_slot(const jl_vocab *v, uint64_t hash);
 void jl_vocab_load_piece(const jl_vocab *v, uint64_t hash);

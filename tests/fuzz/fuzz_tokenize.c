@@ -1,5 +1,5 @@
-/* Any vocabulary and any text: the ids agree with the rule applied literally, adjacent tokens stay as
- * they are when encoded alone, and the text comes back. */
+/* Any vocabulary and any text: the ids agree with the rule applied literally, adjacent tokens stay
+ * as they are when encoded alone, and the text comes back. */
 #include "fuzz_vocab.h"
 
 #include "base/utf8.h"

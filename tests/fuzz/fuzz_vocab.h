@@ -54,7 +54,8 @@ static inline void take_merge(fuzz_input *in, small_vocab *s)
 static inline small_vocab *take_vocab(fuzz_input *in)
 {
     static const char *const chars[] = {
-        "\xe2\x96\x81", "a", "b", "c", "\n", "<", "|", ">", "0", "x", "\xc3\xa9", "\xf0\x9f\x98\x8a",
+        "\xe2\x96\x81", "a", "b", "c", "\n", "<", "|", ">", "0", "x", "\xc3\xa9",
+        "\xf0\x9f\x98\x8a",
     };
     small_vocab *s = sv_begin();
     const uint8_t shape = take_byte(in);

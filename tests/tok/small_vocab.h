@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "gguf_image.h"
+#include "vocab_image.h"
 #include "tok/vocab.h"
 
 #ifndef SV_MAX
@@ -103,31 +103,31 @@ static inline small_vocab *sv_begin(void)
     return s;
 }
 
-static inline gguf_image sv_image(const small_vocab *s)
+static inline vocab_image sv_image(const small_vocab *s)
 {
-    gguf_image m;
-    image_begin(&m);
+    vocab_image m;
+    vi_begin(&m);
     if (s->model)
-        image_str(&m, "tokenizer.ggml.model", s->model);
+        vi_str(&m, "tokenizer.ggml.model", s->model);
     if (s->pre)
-        image_str(&m, "tokenizer.ggml.pre", s->pre);
-    image_strs(&m, "tokenizer.ggml.tokens", s->pieces, s->n_pieces);
-    image_i32s(&m, "tokenizer.ggml.token_type", s->types, s->n_pieces);
+        vi_str(&m, "tokenizer.ggml.pre", s->pre);
+    vi_strs(&m, "tokenizer.ggml.tokens", s->pieces, s->n_pieces);
+    vi_i32s(&m, "tokenizer.ggml.token_type", s->types, s->n_pieces);
     if (!s->no_merges_key)
-        image_strs(&m, "tokenizer.ggml.merges", s->merges, s->n_merges);
+        vi_strs(&m, "tokenizer.ggml.merges", s->merges, s->n_merges);
     if (s->bos >= 0)
-        image_scalar(&m, "tokenizer.ggml.bos_token_id", (uint32_t)s->bos);
+        vi_scalar(&m, "tokenizer.ggml.bos_token_id", (uint32_t)s->bos);
     if (s->eos >= 0)
-        image_scalar(&m, "tokenizer.ggml.eos_token_id", (uint32_t)s->eos);
+        vi_scalar(&m, "tokenizer.ggml.eos_token_id", (uint32_t)s->eos);
     if (s->n_suppress)
-        image_i32s(&m, "tokenizer.ggml.suppress_tokens", s->suppress, s->n_suppress);
-    image_end(&m);
+        vi_i32s(&m, "tokenizer.ggml.suppress_tokens", s->suppress, s->n_suppress);
+    vi_end(&m);
     return m;
 }
 
 static inline jl_status sv_open(const small_vocab *s, jl_vocab **out, jl_error *err)
 {
-    gguf_image m = sv_image(s);
+    vocab_image m = sv_image(s);
     jl_gguf *g = NULL;
     jl_status st = jl_gguf_open_memory(m.data, m.n_bytes, &g, err);
     if (st == JL_OK)
