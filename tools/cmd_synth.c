@@ -4,6 +4,7 @@
 #include "joule/synth.h"
 #include "joule/sys.h"
 #include "opt.h"
+#include "paths.h"
 #include "ui.h"
 
 static bool on_progress(void *ctx, uint64_t done, uint64_t total)
@@ -39,7 +40,7 @@ int cmd_synth(const opts *o)
         .n_layer = (uint32_t)opt_int(o, OPT_LAYERS),
         .n_threads = (uint32_t)opt_int(o, OPT_THREADS),
         .seed = opt_is_set(o, OPT_SEED) ? o->v[OPT_SEED].u64 : 1,
-        .vocab_path = opt_text(o, OPT_VOCAB),
+        .vocab_path = opt_text(o, OPT_VOCAB) ? opt_text(o, OPT_VOCAB) : path_bundled(),
         .progress = on_progress,
         .progress_ctx = &progress,
     };

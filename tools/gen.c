@@ -95,6 +95,16 @@ static jl_status make_sampler(gen *g, jl_error *err)
     return jl_sampler_create(g->model, &p, &g->sampler, err);
 }
 
+static void warn_context(const gen *g)
+{
+    jl_model_info info;
+
+    jl_model_get_info(g->model, &info);
+    if (g->n_ctx > info.n_ctx_train && !opt_on(g->o, OPT_QUIET))
+        fprintf(stderr, "joule: a context of %u tokens is beyond the %u the model was trained on\n",
+                g->n_ctx, info.n_ctx_train);
+}
+
 static jl_status make_session(gen *g, jl_error *err)
 {
     jl_session_params params;
@@ -106,6 +116,7 @@ static jl_status make_session(gen *g, jl_error *err)
     if (status != JL_OK)
         return status;
     g->n_ctx = jl_session_n_ctx(g->session);
+    warn_context(g);
     g->history.ids = jl_malloc((size_t)g->n_ctx * sizeof *g->history.ids);
     if (!g->history.ids)
         return tool_error(err, JL_NO_MEMORY, "out of memory for a context of %u tokens", g->n_ctx);

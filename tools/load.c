@@ -199,8 +199,10 @@ static bool read_id(const char **s, const char *end, int64_t *id)
     const char *p = *s;
     int64_t v = 0;
 
-    while (p < end && *p >= '0' && *p <= '9' && v < INT32_MAX)
-        v = v * 10 + (*p++ - '0');
+    while (p < end && *p >= '0' && *p <= '9') {
+        v = v > INT32_MAX ? v : v * 10 + (*p - '0'); /* stays out of range */
+        p++;
+    }
     if (p == *s || (p < end && !strchr(", \t\r\n]", *p)))
         return false;
     *s = p;

@@ -1,0 +1,45 @@
+# joule run with the chat template of the bundled model: answers, tools, thinking, the terminal.
+. ./lib.sh
+
+exits 0 "an answer" run -p "Hello, who are you?" --temp 0 -n 64
+[ -s "$T/out" ] && pass "is printed" || fail "is printed"
+grep -q "bundled test model, not Gemma 4 26B" "$T/err" && pass "stderr names the bundled model" ||
+    fail "stderr names the bundled model" "$(cat "$T/err")"
+exits 0 "with a system text" run -sys "You are terse." -p "Hello" --temp 0 -n 32
+exits 0 "with thinking" run --think on -p "What is 2 + 2?" --temp 0 -n 64
+thought=$(out)
+exits 0 "with thinking hidden" run --think on --hide-thinking -p "What is 2 + 2?" --temp 0 -n 64
+is "the answer is the same" "$thought" "$(out)"
+grep -q "thinking" "$T/err" && fail "and no thought is shown" "$(cat "$T/err")" || pass "and no thought is shown"
+
+cat >"$T/tools.json" <<'END'
+[{"type":"function","function":{"name":"write","description":"Write a file","parameters":{"type":"object",
+"properties":{"path":{"type":"string","description":"Path of the file"},"content":{"type":"string",
+"description":"Content"}},"required":["path","content"]}}}]
+END
+exits 0 "tools are declared" run --tools "$T/tools.json" --temp 0 -n 96 -p "Create notes.txt with the content hello"
+calls=$(grep -c '^{"name":".*","arguments":{.*}}$' "$T/out")
+[ "$calls" -ge 0 ] && [ -s "$T/out" ] && pass "and the reply is printed ($calls calls)" || fail "and the reply is printed"
+printf 'not json' >"$T/bad.json"
+refuses 1 "." "tools that are not JSON" run --tools "$T/bad.json" -p x -n 1
+printf '{}' >"$T/bad.json"
+refuses 1 "." "tools that are no array" run --tools "$T/bad.json" -p x -n 1
+refuses 1 "no-such" "tools that are not there" run --tools "$T/no-such.json" -p x -n 1
+"$J" synth -q --shape tiny --type Q8_0 --vocab "$DATA/joule-tiny.gguf" "$M"
+exits 0 "a synthetic model takes the template of the bundled one" run -m "$M" -p "Hello" -n 4
+
+# The terminal, through a pseudo terminal.
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    (
+        sleep 1
+        for line in '/help' 'What is 2 + 2?' '/think on' '/reset' '/result x' '/exit'; do
+            printf '%s\r' "$line"
+            sleep 1
+        done
+    ) | HOME=$T XDG_STATE_HOME=$T/state TERM=xterm script -qec "'$J' run --temp 0 -n 32" /dev/null >"$T/screen" 2>&1
+    is "a chat on a terminal ends with /exit" 0 "$?"
+    grep -q "forget the conversation" "$T/screen" && pass "/help" || fail "/help" "$(cat "$T/screen")"
+    grep -q "no tool call waits" "$T/screen" && pass "/result without a call" || fail "/result without a call"
+    grep -q "What" "$T/state/joule/history" 2>/dev/null && pass "the history is kept" || fail "the history is kept" "$(cat "$T/screen")"
+fi
+finish

@@ -1,0 +1,87 @@
+# Damaged, hostile and unknown files: a message and exit 1, never a crash.
+. ./lib.sh
+make_model
+bytes=$(wc -c <"$M" | tr -d ' ')
+
+# ends_well WHAT FILE [COMMAND]: exit 0, or exit 1 with a message.
+ends_well() {
+    run ${3:-inspect} -m "$2"
+    if [ "$rc" = 0 ] || { [ "$rc" = 1 ] && [ -s "$T/err" ]; }; then
+        pass "$1"
+    else
+        fail "$1" "exit $rc" "$(cat "$T/err")"
+    fi
+}
+
+: >"$T/empty"
+refuses 1 "empty\|short\|GGUF" "an empty file" inspect "$T/empty"
+echo "just a text" >"$T/text"
+refuses 1 "GGUF" "a text" inspect "$T/text"
+refuses 1 "$T" "a folder" inspect "$T"
+refuses 1 "no-such" "a missing file" inspect "$T/no-such"
+refuses 1 "." "a device" inspect /dev/null
+if [ "$(id -u)" != 0 ]; then
+    cp "$M" "$T/locked" && chmod 000 "$T/locked"
+    refuses 1 "locked" "an unreadable file" inspect "$T/locked"
+fi
+for at in 1 3 4 7 8 15 16 23 24 100 1000 20000 100000 300000 $((bytes / 2)) $((bytes - 40)); do
+    head -c $at "$M" >"$T/cut"
+    refuses 1 "." "cut after $at bytes" run --raw -m "$T/cut" -p x -n 1
+done
+
+# poke OFFSET OCTAL...: a copy of the model with bytes replaced.
+poke() {
+    offset=$1
+    shift
+    cp "$M" "$T/poked"
+    printf "$@" | dd of="$T/poked" bs=1 seek="$offset" conv=notrunc 2>/dev/null
+}
+poke 4 '\001\000\000\000'
+refuses 1 "version" "GGUF version 1" inspect "$T/poked"
+poke 4 '\377\377\377\377'
+refuses 1 "version" "GGUF version 4294967295" inspect "$T/poked"
+poke 8 '\377\377\377\377\377\377\377\177'
+refuses 1 "." "more tensors than bytes" inspect "$T/poked"
+poke 16 '\377\377\377\377\377\377\377\377'
+refuses 1 "." "more keys than bytes" inspect "$T/poked"
+poke 24 '\377\377\377\377\377\377\377\377'
+refuses 1 "." "a key longer than the file" inspect "$T/poked"
+at=$(grep -abo 'gemma4' "$M" | head -1 | cut -d: -f1)
+poke "$at" 'gemma9'
+refuses 1 "gemma9" "an unknown architecture is named" inspect "$T/poked"
+at=$(grep -abo 'blk.0.attn_q.weight' "$M" | head -1 | cut -d: -f1)
+poke "$at" 'blk.0.attn_x.weight'
+refuses 1 "blk.0.attn_q.weight" "a missing tensor is named" inspect "$T/poked"
+poke $((at + 19 + 4 + 8 + 8)) '\143\000\000\000'
+refuses 1 "blk.0.attn_q.weight" "a tensor of an unknown type is named" inspect "$T/poked"
+poke $((at + 19 + 4 + 8)) '\000\002\000\000\000\000\000\000'
+refuses 1 "blk.0.attn_q.weight" "a tensor of the wrong shape is named" inspect "$T/poked"
+at=$(grep -abo 'gemma4.block_count' "$M" | head -1 | cut -d: -f1)
+poke $((at + 18 + 4)) '\377\377\377\377'
+refuses 1 "block_count\|layers" "4294967295 layers" inspect "$T/poked"
+at=$(grep -abo 'tokenizer.ggml.model' "$M" | head -1 | cut -d: -f1)
+poke $((at + 20 + 4 + 8)) 'klingn'
+refuses 1 "klingn" "an unknown tokenizer is named" inspect "$T/poked"
+
+# Bytes changed all over the header, reproducibly.
+i=0
+x=12345
+while [ $i -lt 120 ]; do
+    x=$(((x * 1103515245 + 12345) % 2147483648))
+    at=$((x / 7 % 3000))
+    [ $((i % 3)) = 0 ] && at=$((x / 7 % 150000))
+    poke $at "\\$(printf %o $((x / 65536 % 256)))"
+    ends_well "byte $at changed" "$T/poked" tokenize
+    i=$((i + 1))
+done
+i=0
+while [ $i -lt 40 ]; do
+    x=$(((x * 1103515245 + 12345) % 2147483648))
+    at=$((x / 7 % 1500))
+    poke $at '\377\377\377\377'
+    run run --raw -q -m "$T/poked" -p x -n 1
+    { [ "$rc" = 0 ] || [ "$rc" = 1 ]; } && pass "4 bytes at $at set" || fail "4 bytes at $at set" "exit $rc"
+    i=$((i + 1))
+done
+is "nothing is left beside" "" "$(find "$T" -name '*.tmp*')"
+finish
