@@ -3,9 +3,9 @@
 
     scripts/hf_to_gguf.py CHECKPOINT_DIR OUT.gguf [--type F16|F32|BF16|Q8_0|Q4_0|...]
 
-CHECKPOINT_DIR holds config.json, *.safetensors and tokenizer.json. Vision and audio weights are left
-out. Other scripts import write_gguf() and tokenizer_metadata(). Tensor and key names follow the GGUF
-files published for Gemma 4. Needs the packages transformers, gguf, numpy and safetensors.
+CHECKPOINT_DIR holds config.json, *.safetensors and tokenizer.json. Vision and audio weights are
+left out. Other scripts import write_gguf() and tokenizer_metadata(). Tensor and key names follow
+the GGUF files published for Gemma 4. Needs transformers, gguf, numpy and safetensors.
 """
 import argparse
 import json
@@ -86,8 +86,8 @@ def as_numpy(tensor):
 
 
 def tensor_type(name, shape, want):
-    """Type a tensor is stored in: vectors and the router stay F32, the per-layer projection stays at
-    16 bits or better, and a row that does not fill the blocks of the type falls back to F16."""
+    """Type a tensor is stored in: vectors and the router stay F32, the per-layer projection stays
+    at 16 bits or better, and a row that does not fill the blocks of the type falls back to F16."""
     if len(shape) == 1 or name.endswith("ffn_gate_inp.weight"):
         return QUANT.F32
     if name == "per_layer_model_proj.weight" and want not in (QUANT.F32, QUANT.F16, QUANT.BF16):
@@ -220,14 +220,16 @@ def tokenizer_metadata(tokenizer_json, chat_template=None, suppress=None):
     if len(by_id) != n:
         raise ValueError(f"vocabulary has {len(by_id)} entries but the highest id is {n - 1}")
     tokens = [by_id[i] for i in range(n)]
+    types = [int(token_type(t, added.get(i))) for i, t in enumerate(tokens)]
     ids = {t: i for i, t in enumerate(tokens)}
+    merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
 
     meta = {
         "tokenizer.ggml.model": "gemma4",
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.scores": [-1000.0] * n,
-        "tokenizer.ggml.token_type": [int(token_type(t, added.get(i))) for i, t in enumerate(tokens)],
-        "tokenizer.ggml.merges": [m if isinstance(m, str) else " ".join(m) for m in model["merges"]],
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.merges": merges,
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_space_prefix": False,
     }

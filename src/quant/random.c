@@ -1,6 +1,6 @@
 /* Random weights. A block is filled with random bits, all of which are valid codes in every format;
- * then its F16 scale is set so that the values get the wanted spread. Formats with a minimum get the
- * one that centres their codes. */
+ * then its F16 scale is set so that the values get the wanted spread. Formats with a minimum get
+ * the one that centres their codes. */
 #include "quant/random.h"
 
 #include <math.h>

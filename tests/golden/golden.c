@@ -154,7 +154,8 @@ static void make_row(const weight *w, uint64_t seed, uint64_t row, float *dst)
 }
 
 /* Converts a row in place of `stored` to the type of the weight. */
-static void store_row(const weight *w, uint64_t seed, uint64_t row, const float *values, void *stored)
+static void store_row(const weight *w, uint64_t seed, uint64_t row, const float *values,
+                      void *stored)
 {
     if (w->type == JL_TYPE_F32)
         memcpy(stored, values, w->ne[0] * sizeof *values);
@@ -212,7 +213,8 @@ void golden_write_model(const golden_case *c, const char *path, jl_type type, bo
     for (jl_gguf_iter it = {0}; next_weight(c, &it, type, &w);) {
         char name[80];
         snprintf(name, sizeof name, "%.*s", (int)w.name.len, w.name.ptr);
-        assert_ok(jl_gguf_put_tensor(out, name, widen ? JL_TYPE_F32 : w.type, w.ne, w.n_dims, &err));
+        const jl_type stored = widen ? JL_TYPE_F32 : w.type;
+        assert_ok(jl_gguf_put_tensor(out, name, stored, w.ne, w.n_dims, &err));
     }
     assert_ok(jl_gguf_write_data(out, freqs->data, freqs->n_bytes, &err));
     for (jl_gguf_iter it = {0}; next_weight(c, &it, type, &w);)

@@ -14,7 +14,8 @@ typedef struct {
     size_t n_tokens;
     const int32_t *tokens; /* [n_tokens] */
     const float *logits;   /* [n_tokens][n_vocab], F64 reference rounded to F32 */
-    const float *hidden;   /* [n_layer + 2][n_positions][n_embd]: scaled embedding, layers, final norm */
+    /* [n_layer + 2][n_positions][n_embd]: scaled embedding, each layer, final norm */
+    const float *hidden;
     size_t n_positions;
     size_t positions[GOLDEN_MAX_POSITIONS]; /* tokens whose hidden states are kept, ascending */
     size_t n_masked;
@@ -27,10 +28,10 @@ void golden_close(golden_case *c);
 /* "layer 3 (sliding)" and the like, for a layer -1 .. n_layer. */
 void golden_layer_name(const golden_case *c, int layer, char *text, size_t cap);
 
-/* Makes the model file of a case at path: matrices of the given type, or, when widen is set, the F32
- * values of such matrices. Types with a quantiser are quantised from the case's F32 weights, others
- * get random valid blocks of the same spread. As in published files, vectors and the router stay F32,
- * the per-layer projection F16, and rows that do not fill a block get a type of 32. */
+/* Makes the model file of a case at path: matrices of the given type, or, when widen is set, the
+ * F32 values of such matrices. Types with a quantiser are quantised from the case's F32 weights,
+ * others get random valid blocks of the same spread. As in published files, vectors and the router
+ * stay F32, the per-layer projection F16, and rows that do not fill a block get a type of 32. */
 void golden_write_model(const golden_case *c, const char *path, jl_type type, bool widen);
 
 /* How a sequence is run. Zero-initialised: all at once, defaults of the session, F16 cache. */
@@ -46,9 +47,11 @@ typedef struct {
 /* Runs tokens and returns the logits of each, [n_tokens][n_vocab], to be freed by the caller. */
 float *golden_run(jl_model *model, const int32_t *tokens, size_t n_tokens, const golden_plan *plan);
 
-/* Mean and largest Kullback-Leibler divergence KL(p || q) of the softmax of two sets of rows, nats. */
+/* Kullback-Leibler divergence KL(p || q) of the softmax of two sets of rows, nats, over the rows. A
+ * row whose expert choice flips diverges by far more than the others: the median does not see it.
+ * */
 typedef struct {
-    double mean, max;
+    double mean, median, max;
     size_t n_other_top; /* rows whose best token differs */
 } golden_kl;
 golden_kl golden_divergence(const float *p, const float *q, size_t n_rows, size_t n_vocab);

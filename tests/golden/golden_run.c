@@ -37,7 +37,8 @@ float *golden_run(jl_model *model, const int32_t *tokens, size_t n_tokens, const
     if (plan->observe)
         jl_session_observe(session, plan->observe, plan->observe_ctx);
 
-    collector k = {.logits = malloc(n_tokens * info.n_vocab * sizeof(float)), .n_vocab = info.n_vocab};
+    collector k = {.n_vocab = info.n_vocab};
+    k.logits = malloc(n_tokens * info.n_vocab * sizeof *k.logits);
     assert_non_null(k.logits);
     const size_t step = plan->piece ? plan->piece : n_tokens;
     for (k.first = 0; k.first < n_tokens; k.first += step) {
@@ -71,9 +72,17 @@ static double log_sum_exp(const float *row, size_t n)
     return max + log(sum);
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 golden_kl golden_divergence(const float *p, const float *q, size_t n_rows, size_t n_vocab)
 {
     golden_kl result = {0};
+    double *all = malloc(n_rows * sizeof *all);
+    assert_non_null(all);
     for (size_t r = 0; r < n_rows; r++, p += n_vocab, q += n_vocab) {
         const double zp = log_sum_exp(p, n_vocab);
         const double zq = log_sum_exp(q, n_vocab);
@@ -84,9 +93,13 @@ golden_kl golden_divergence(const float *p, const float *q, size_t n_rows, size_
                 kl += exp(lp) * (lp - (q[i] - zq));
         }
         result.mean += kl / (double)n_rows;
-        result.max = kl > result.max ? kl : result.max;
+        all[r] = kl;
         result.n_other_top += golden_argmax(p, n_vocab) != golden_argmax(q, n_vocab);
     }
+    qsort(all, n_rows, sizeof *all, by_value);
+    result.median = all[n_rows / 2];
+    result.max = all[n_rows - 1];
+    free(all);
     return result;
 }
 
@@ -99,8 +112,8 @@ void golden_assert_same(const float *a, const float *b, size_t n_rows, size_t n_
         for (size_t i = 0; i < n_vocab; i++) {
             const size_t at = r * n_vocab + i;
             if (memcmp(a + at, b + at, sizeof *a) != 0)
-                fail_msg("%s: logits differ, first at token %zu, entry %zu: %.9g and %.9g", what, r, i,
-                         (double)a[at], (double)b[at]);
+                fail_msg("%s: logits differ, first at token %zu, entry %zu: %.9g and %.9g", what, r,
+                         i, (double)a[at], (double)b[at]);
         }
     }
 }

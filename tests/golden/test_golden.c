@@ -6,10 +6,10 @@
 #include "golden.h"
 #include "test.h"
 
-/* Largest error of a logit. Reference: matrices in F64. joule: F32 throughout. The F32 run of the same
- * reference is within 2e-4 of its F64 run (scripts/make-goldens prints it per case); another order of
- * summation gives an error of the same size, so five times that is far from chance and a real mistake,
- * which is of the size of the logits (rms 6), is far from it. */
+/* Largest error of a logit. Reference: matrices in F64. joule: F32 throughout. The F32 run of the
+ * same reference is within 2e-4 of its F64 run (scripts/make-goldens prints it per case); another
+ * order of summation gives an error of the same size, so five times that is far from chance and a
+ * real mistake, which is of the size of the logits (rms 6), is far from it. */
 static const double max_logit_error = 1e-3;
 /* The same for hidden states, relative to the rms of the layer's state: logits amplify the final
  * state's relative error by their rms of 6. */
@@ -19,6 +19,7 @@ static const char *data_folder, *scratch_folder;
 
 typedef struct {
     const char *name;
+    bool many_flips; /* so many experts and layers that rounding flips a choice of most tokens */
     golden_case c;
     char path[512];
     jl_model *model; /* F32 */
@@ -26,7 +27,7 @@ typedef struct {
 } fixture;
 
 static fixture cases[] = {
-    {.name = "e2b"}, {.name = "e4b"}, {.name = "12b"}, {.name = "26b-a4b"},
+    {.name = "e2b"}, {.name = "e4b"}, {.name = "12b"}, {.name = "26b-a4b", .many_flips = true},
     {.name = "31b"}, {.name = "moe256"}, {.name = "odd"},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
@@ -192,8 +193,9 @@ static void test_logits(void **state)
 
 /* ---- the same bits however computed --------------------------------------------------------- */
 
-static void assert_plan(const fixture *f, const golden_plan *plan, const char *what)
+static void assert_plan(void **state, const golden_plan *plan, const char *what)
 {
+    const fixture *f = fixture_of(state);
     float *logits = golden_run(f->model, f->c.tokens, f->c.n_tokens, plan);
     char text[128];
     snprintf(text, sizeof text, "%s, %s", f->name, what);
@@ -207,9 +209,10 @@ static void test_pieces(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         char what[32];
         snprintf(what, sizeof what, "pieces of %zu", sizes[i]);
-        assert_plan(fixture_of(state), &(golden_plan){.piece = sizes[i], .n_threads = 1, .kv = JL_KV_F32}, what);
+        assert_plan(state, &(golden_plan){.piece = sizes[i], .n_threads = 1, .kv = JL_KV_F32},
+                    what);
     }
-    assert_plan(fixture_of(state), &(golden_plan){.n_ubatch = 33, .n_threads = 1, .kv = JL_KV_F32},
+    assert_plan(state, &(golden_plan){.n_ubatch = 33, .n_threads = 1, .kv = JL_KV_F32},
                 "micro-batches of 33");
 }
 
@@ -219,15 +222,16 @@ static void test_threads(void **state)
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         char what[32];
         snprintf(what, sizeof what, "%u threads", counts[i]);
-        assert_plan(fixture_of(state), &(golden_plan){.n_threads = counts[i], .kv = JL_KV_F32}, what);
-        assert_plan(fixture_of(state), &(golden_plan){.n_threads = counts[i], .piece = 5, .kv = JL_KV_F32}, what);
+        assert_plan(state, &(golden_plan){.n_threads = counts[i], .kv = JL_KV_F32}, what);
+        assert_plan(state, &(golden_plan){.n_threads = counts[i], .piece = 5, .kv = JL_KV_F32},
+                    what);
     }
 }
 
 static void test_scalar(void **state)
 {
-    assert_plan(fixture_of(state), &(golden_plan){.n_threads = 2, .kv = JL_KV_F32, .cpu_mask = "scalar"},
-                "scalar kernels");
+    const golden_plan plan = {.n_threads = 2, .kv = JL_KV_F32, .cpu_mask = "scalar"};
+    assert_plan(state, &plan, "scalar kernels");
 }
 
 /* Prompt number k of a case: the same tokens in another order (k = 0: as they are), <bos> first. */
@@ -260,8 +264,8 @@ static void assert_row(const fixture *f, const float *want, const float *got, co
     if (!got)
         fail_msg("%s: %s: no logits for token %zu", f->name, what, token);
     if (memcmp(want, got, f->c.n_vocab * sizeof *want) != 0)
-        fail_msg("%s: %s: logits of token %zu differ from those of the sequence alone", f->name, what,
-                 token);
+        fail_msg("%s: %s: logits of token %zu differ from those of the sequence alone", f->name,
+                 what, token);
 }
 
 /* Three sequences of different tokens advance together by different steps. */
@@ -290,7 +294,8 @@ static void test_sequences(void **state)
             if (left == 0)
                 continue;
             const size_t take = steps[s] < left ? steps[s] : left;
-            pieces[n++] = (jl_piece){.seq = (int32_t)s, .tokens = tokens[s] + done[s], .n_tokens = take};
+            pieces[n++] = (jl_piece){.seq = (int32_t)s, .tokens = tokens[s] + done[s],
+                                     .n_tokens = take};
             done[s] += take;
         }
         assert_ok(jl_session_eval(session, pieces, n, &err));
@@ -362,30 +367,54 @@ static void test_fork_truncate(void **state)
 
 /* ---- KV types ------------------------------------------------------------------------------- */
 
+/* A cache of 8-bit blocks of 32 costs what 8-bit activations cost (derived in test_types.c: 0.011
+ * nats, three times that allowed). F16 values have a relative error of 2^-11 / sqrt(12) times 0.7
+ * to 1.4 by mantissa, rms 2e-4 against 5.5e-3, and divergence goes with the square. The median over
+ * the tokens is compared, because an expert choice that flips has no such bound. Where most tokens
+ * have one, a tenth of what the rows of two neighbouring tokens diverge by says that it is still
+ * the same model. */
+static const struct {
+    jl_kv_type type;
+    const char *name;
+    double max_median; /* nats */
+} kv_kinds[] = {{JL_KV_F16, "F16", 4.4e-5}, {JL_KV_Q8_0, "Q8_0", 0.033}};
+
+static double kv_limit(const fixture *f, size_t kind)
+{
+    const size_t n_vocab = f->c.n_vocab;
+    if (!f->many_flips || kv_kinds[kind].type == JL_KV_F16)
+        return kv_kinds[kind].max_median;
+    const float *next = f->logits + n_vocab;
+    return golden_divergence(f->logits, next, f->c.n_tokens - 1, n_vocab).median / 10;
+}
+
+static void check_kv_type(const fixture *f, size_t kind)
+{
+    const golden_plan plans[] = {
+        {.n_threads = 1, .kv = kv_kinds[kind].type},
+        {.n_threads = 3, .kv = kv_kinds[kind].type, .piece = 7},
+        {.n_threads = 2, .kv = kv_kinds[kind].type, .cpu_mask = "scalar"},
+    };
+    const golden_case *c = &f->c;
+    float *logits = golden_run(f->model, c->tokens, c->n_tokens, &plans[0]);
+    const golden_kl kl = golden_divergence(f->logits, logits, c->n_tokens, c->n_vocab);
+    print_message("# %s: %s cache against F32: KL median %.2g, mean %.2g, max %.2g nats, %zu of "
+                  "%zu best tokens differ\n", f->name, kv_kinds[kind].name, kl.median, kl.mean,
+                  kl.max, kl.n_other_top, c->n_tokens);
+    assert_true(kl.median > 0); /* else the cache is not of that type */
+    assert_true(kl.median <= kv_limit(f, kind));
+    for (size_t i = 1; i < sizeof plans / sizeof plans[0]; i++) {
+        float *again = golden_run(f->model, c->tokens, c->n_tokens, &plans[i]);
+        golden_assert_same(logits, again, c->n_tokens, c->n_vocab, kv_kinds[kind].name);
+        free(again);
+    }
+    free(logits);
+}
+
 static void test_kv_types(void **state)
 {
-    static const struct {
-        jl_kv_type type;
-        const char *name;
-        double limit; /* of the mean divergence, nats */
-    } kinds[] = {{JL_KV_F16, "F16", 1e-4}, {JL_KV_Q8_0, "Q8_0", 1e-2}};
-    const fixture *f = fixture_of(state);
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        const golden_plan plan = {.n_threads = 1, .kv = kinds[i].type};
-        float *logits = golden_run(f->model, f->c.tokens, f->c.n_tokens, &plan);
-        const golden_kl kl = golden_divergence(f->logits, logits, f->c.n_tokens, f->c.n_vocab);
-        print_message("# %s: %s cache against F32: KL mean %.2g, max %.2g nats, %zu of %zu best tokens "
-                      "differ\n", f->name, kinds[i].name, kl.mean, kl.max, kl.n_other_top,
-                      f->c.n_tokens);
-        assert_true(kl.mean > 0); /* else the cache is not of that type */
-        assert_true(kl.mean <= kinds[i].limit);
-
-        const golden_plan pieces = {.n_threads = 3, .piece = 7, .kv = kinds[i].type};
-        float *again = golden_run(f->model, f->c.tokens, f->c.n_tokens, &pieces);
-        golden_assert_same(logits, again, f->c.n_tokens, f->c.n_vocab, kinds[i].name);
-        free(again);
-        free(logits);
-    }
+    for (size_t i = 0; i < sizeof kv_kinds / sizeof kv_kinds[0]; i++)
+        check_kv_type(fixture_of(state), i);
 }
 
 /* ---- */

@@ -35,7 +35,8 @@ static void check_type(jl_type type, float std)
     const double mean = sum / N;
     const double rms = sqrt(sum_sq / N);
     if (!(fabs(mean) < 0.05 * std && fabs(rms / std - 1) < 0.15))
-        fail_msg("%s: wanted std %g, got %g with mean %g", jl_type_name(type), (double)std, rms, mean);
+        fail_msg("%s: wanted std %g, got %g with mean %g", jl_type_name(type), (double)std, rms,
+                 mean);
 }
 
 static void test_spread(void **state)
