@@ -14,7 +14,7 @@ JOULE_DATA_DIR=$DATA
 export JOULE_DATA_DIR
 M=$T/tiny.gguf
 n=0
-bad=0
+n_bad=0
 
 pass() {
     n=$((n + 1))
@@ -23,7 +23,7 @@ pass() {
 
 fail() {
     n=$((n + 1))
-    bad=$((bad + 1))
+    n_bad=$((n_bad + 1))
     echo "not ok $n - $1"
     shift
     for line in "$@"; do
@@ -89,6 +89,6 @@ make_model() {
 
 finish() {
     echo "1..$n"
-    [ "$bad" = 0 ]
+    [ "$n_bad" = 0 ]
     exit
 }
