@@ -111,12 +111,12 @@ static jl_status add_other_parts(jl_gguf *g, const char *path, jl_error *err)
 {
     const uint64_t n = split_field(&g->parts[0], "split.count");
     const uint64_t no = split_field(&g->parts[0], "split.no");
+    if (n <= 1)
+        return JL_OK;
     if (no != 0)
         return jl_fail(err, JL_INVALID,
                        "%s is part %llu of %llu: give the first part (-00001-of-%05llu.gguf)", path,
                        (unsigned long long)no + 1, (unsigned long long)n, (unsigned long long)n);
-    if (n <= 1)
-        return JL_OK;
     if (n > GGUF_MAX_PARTS)
         return jl_fail(err, JL_TOO_LARGE, "%s: split into %llu parts, the limit is %d", path,
                        (unsigned long long)n, GGUF_MAX_PARTS);
