@@ -154,6 +154,7 @@ def put_hparams(w, c):
     w.add_float32(f"{a}.rope.freq_base", rope["full_attention"]["rope_theta"])
     w.add_float32(f"{a}.rope.freq_base_swa",
                   rope.get("sliding_attention", {}).get("rope_theta", 10000.0))
+    put_rope_scaling(w, rope["full_attention"])
     w.add_uint32(f"{a}.rope.dimension_count", d_full)
     w.add_uint32(f"{a}.rope.dimension_count_swa", d_local)
     w.add_uint32(f"{a}.embedding_length_per_layer_input", c.hidden_size_per_layer_input or 0)
@@ -169,10 +170,23 @@ def rope_freqs(c):
     """Frequency divisors of the global layers: 1 for the pairs that rotate, 1e30 for the rest."""
     params = c.rope_parameters["full_attention"]
     d = c.per_layer_config[first_layer(c, "full_attention")].head_dim
+    if params["rope_type"] != "proportional":
+        return np.ones(d // 2, dtype=np.float32)
     n_rotated = int(params.get("partial_rotary_factor", 1.0) * d // 2)
     freqs = np.full(d // 2, 1e30, dtype=np.float32)
     freqs[:n_rotated] = params.get("factor", 1.0)
     return freqs
+
+
+def put_rope_scaling(w, params):
+    """Linear and YaRN scaling of the global layers."""
+    if params["rope_type"] not in ("linear", "yarn"):
+        return
+    w.add_string("gemma4.rope.scaling.type", params["rope_type"])
+    w.add_float32("gemma4.rope.scaling.factor", params["factor"])
+    if params["rope_type"] == "yarn":
+        w.add_uint32("gemma4.rope.scaling.original_context_length",
+                     params["original_max_position_embeddings"])
 
 
 def put_value(w, key, value):

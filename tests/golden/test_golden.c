@@ -29,6 +29,7 @@ typedef struct {
 static fixture cases[] = {
     {.name = "e2b"}, {.name = "e4b"}, {.name = "12b"}, {.name = "26b-a4b", .many_flips = true},
     {.name = "31b"}, {.name = "moe256"}, {.name = "odd"},
+    {.name = "yarn"}, {.name = "linear"},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
