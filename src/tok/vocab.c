@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "tok/vocab_impl.h"
 
-static bool str_is(jl_str s, const char *text)
+bool jl_str_is(jl_str s, const char *text)
 {
     return s.len == strlen(text) && memcmp(s.ptr, text, s.len) == 0;
 }
@@ -120,7 +120,7 @@ size_t jl_vocab_max_bytes(const jl_vocab *v)
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-static const jl_tok_kind *const kinds[] = {&jl_tok_gemma4};
+static const jl_tok_kind *const kinds[] = {&jl_tok_gemma4, &jl_tok_llama3, &jl_tok_tekken};
 
 static jl_status pick_kind(const jl_gguf *g, const jl_tok_kind **out, jl_error *err)
 {
@@ -131,16 +131,14 @@ static jl_status pick_kind(const jl_gguf *g, const jl_tok_kind **out, jl_error *
     (void)jl_gguf_get_str(g, "tokenizer.ggml.pre", &pre);
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        /* Some converters write the older model name and put the kind beside it. */
-        if (str_is(model, kinds[i]->name) ||
-            (str_is(model, "llama") && str_is(pre, kinds[i]->name))) {
+        if (kinds[i]->matches(model, pre)) {
             *out = kinds[i];
             return JL_OK;
         }
     }
     return jl_fail(err, JL_UNSUPPORTED,
                    "tokenizer \"%.*s\" (pre-tokenizer \"%.*s\") is unknown to joule, "
-                   "which knows: gemma4",
+                   "which knows: gemma4, gpt2 with llama-bpe, gpt2 with tekken",
                    (int)(model.len < 64 ? model.len : 64), model.ptr,
                    (int)(pre.len < 64 ? pre.len : 64), pre.ptr);
 }
@@ -275,7 +273,7 @@ static void find_bytes(jl_vocab *v)
     static const char hex[] = "0123456789ABCDEF";
     for (int c = 0; c < 256; c++) {
         const char text[] = {'<', '0', 'x', hex[c >> 4], hex[c & 15], '>'};
-        v->byte_id[c] = jl_vocab_find(v, text, sizeof text);
+        v->byte_id[c] = v->kind->byte_tokens ? jl_vocab_find(v, text, sizeof text) : -1;
         if (v->byte_id[c] >= 0)
             v->flags[v->byte_id[c]] |= JL_VOCAB_BYTE;
     }
@@ -432,6 +430,7 @@ void jl_vocab_destroy(jl_vocab *v)
     if (!v)
         return;
     jl_bpe_destroy(v->bpe);
+    jl_pretok_destroy(v->pretok);
     jl_free(v->text);
     jl_free(v->start);
     jl_free(v->types);

@@ -3,6 +3,7 @@
 #define JL_TOK_VOCAB_IMPL_H
 
 #include "tok/bpe.h"
+#include "tok/pretok.h"
 #include "tok/vocab.h"
 
 enum { /* jl_vocab.flags */
@@ -14,10 +15,12 @@ enum { /* jl_vocab.flags */
 /* One family of tokenizers. A new family is a new file with one of these, entered in vocab.c. */
 typedef struct {
     const char *name;
+    bool (*matches)(jl_str model, jl_str pre); /* tokenizer.ggml.model and .pre, "" if absent */
     const char *const *special;  /* texts that are special whatever their type, NULL at the end */
     const char *const *eog;      /* texts that end a generation */
     const char *const *suppress; /* texts that are never generated */
     bool special_marks;          /* user-defined tokens are special only if they look like <|x> */
+    bool byte_tokens;            /* "<0xHH>" stands for a byte */
     /* Builds the family's tables; the pieces, flags and byte tokens are there already. */
     jl_status (*create)(jl_vocab *v, const jl_gguf *g, jl_error *err);
     /* Appends the tokens of text without special tokens. false: out of memory. */
@@ -26,7 +29,7 @@ typedef struct {
     size_t (*decode)(const jl_vocab *v, int32_t id, char *out, size_t cap);
 } jl_tok_kind;
 
-extern const jl_tok_kind jl_tok_gemma4;
+extern const jl_tok_kind jl_tok_gemma4, jl_tok_llama3, jl_tok_tekken;
 
 typedef struct {
     uint32_t hash;       /* upper half of the hash of the piece */
@@ -52,7 +55,11 @@ struct jl_vocab {
     size_t n_suppressed;
     int32_t ascii[128];   /* initial symbols of kinds that start from code points, -1: none */
     jl_bpe *bpe;
+    jl_pretok *pretok;     /* kinds that cut text by a pattern first, else NULL */
+    int32_t byte_symbol[256]; /* initial symbols of kinds that start from bytes */
 };
+
+bool jl_str_is(jl_str s, const char *text);
 
 /* As jl_vocab_find, but finds no special and no byte token: what ordinary text may become. */
 int32_t jl_vocab_find_plain(const jl_vocab *v, const char *text, size_t len);
@@ -63,5 +70,12 @@ uint64_t jl_vocab_hash(const char *text, size_t len);
 void jl_vocab_load_slot(const jl_vocab *v, uint64_t hash);
 void jl_vocab_load_piece(const jl_vocab *v, uint64_t hash);
 int32_t jl_vocab_find_plain_hashed(const jl_vocab *v, const char *text, size_t len, uint64_t hash);
+
+/* The initial symbol at s, -1 if text never becomes it; *n is the bytes it takes. */
+typedef int32_t jl_symbol_fn(const jl_vocab *v, const char *s, size_t len, size_t *n);
+
+/* Reads tokenizer.ggml.merges into v->bpe. symbol_at reads the pieces as they are stored. */
+JL_MUST_CHECK jl_status jl_vocab_read_merges(jl_vocab *v, const jl_gguf *g,
+                                             jl_symbol_fn *symbol_at, jl_error *err);
 
 #endif

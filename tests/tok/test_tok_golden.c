@@ -1,5 +1,5 @@
-/* Token ids against Hugging Face `tokenizers`: test_tok_golden VOCAB.gguf GOLDENS.bin [MB], the files
- * of scripts/make-tok-goldens. Also: the text comes back, and MB (default 1) megabytes are encoded
+/* Token ids against Hugging Face `tokenizers`: test_tok_golden VOCAB.gguf GOLDENS.bin [MB], files of
+ * scripts/make-tok-goldens. Also: the text comes back, and MB (default 1) megabytes are encoded
  * quickly whatever they are. */
 #include "test.h"
 
@@ -46,15 +46,16 @@ static size_t read_varint(golden_reader *r)
     }
 }
 
-/* Spaces come back as spaces, marks too. */
+/* Spaces come back as spaces; marks too, where spaces are stored as marks. */
 static void check_round_trip(const char *text, size_t len, const int32_t *ids, size_t n)
 {
     char *back = malloc(len + 1);
+    const bool marks = jl_vocab_find(vocab, "<0x00>", 6) >= 0;
     size_t n_back = 0, k = 0;
     for (size_t i = 0; i < n; i++)
         n_back += jl_vocab_decode(vocab, ids[i], true, back + n_back, len - n_back);
     for (size_t i = 0; i < len; k++) {
-        const bool mark = len - i >= 3 && memcmp(text + i, "\xe2\x96\x81", 3) == 0;
+        const bool mark = marks && len - i >= 3 && memcmp(text + i, "\xe2\x96\x81", 3) == 0;
         assert_int_equal(back[k], mark ? ' ' : text[i]);
         i += mark ? 3 : 1;
     }
@@ -93,7 +94,7 @@ static void test_ids(void **state)
     golden_reader r = {file.data, (size_t)file.n_bytes, 4};
     assert_true(r.n_bytes > 4 && memcmp(r.data, "JTG1", 4) == 0);
     const size_t count = read_varint(&r);
-    assert_true(count >= 10000);
+    assert_true(count >= 1000);
     for (size_t i = 0; i < count; i++)
         check_string(&r, i);
     assert_int_equal(r.pos, r.n_bytes);
