@@ -1,5 +1,5 @@
-/* Token ids against Hugging Face `tokenizers`: test_tok_golden VOCAB.gguf GOLDENS.bin [MB], files of
- * scripts/make-tok-goldens. Also: the text comes back, and MB (default 1) megabytes are encoded
+/* Token ids against Hugging Face `tokenizers`: test_tok_golden VOCAB.gguf GOLDENS.bin [MB], files
+ * of scripts/make-tok-goldens. Also: the text comes back, and MB (default 1) megabytes are encoded
  * quickly whatever they are. */
 #include "test.h"
 
