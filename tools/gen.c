@@ -69,8 +69,10 @@ static void sampler_params(const opts *o, const jl_model *model, jl_sampler_para
     set_float(o, OPT_DRY_BASE, &p->dry_base);
     set_int(o, OPT_DRY_ALLOWED_LENGTH, &p->dry_allowed_length);
     set_int(o, OPT_DRY_PENALTY_LAST_N, &p->dry_penalty_last_n);
-    p->seed =
-        opt_is_set(o, OPT_SEED) ? o->v[OPT_SEED].u64 : jl_time_ns() * 0x9E3779B97F4A7C15u >> 32;
+    if (opt_is_set(o, OPT_SEED))
+        p->seed = o->v[OPT_SEED].u64;
+    else
+        p->seed = o->id == CMD_RUN ? jl_time_ns() * 0x9E3779B97F4A7C15u >> 32 : 1;
 }
 
 static jl_status make_sampler(gen *g, jl_error *err)

@@ -30,13 +30,7 @@ struct text_block {
 
 #define SPACE_MARK "\xE2\x96\x81"
 
-typedef struct {
-    uint32_t id;
-    const char *text;
-    jl_token_type type;
-} fixed_token;
-
-static const fixed_token gemma_fixed[] = {
+const jl_fixed_token jl_gemma_tokens[] = {
     {0, "<pad>", JL_TOKEN_CONTROL},
     {1, "<eos>", JL_TOKEN_CONTROL},
     {2, "<bos>", JL_TOKEN_CONTROL},
@@ -65,7 +59,9 @@ static const fixed_token gemma_fixed[] = {
     {258884, "<|video|>", JL_TOKEN_CONTROL},
 };
 
-static const fixed_token llama_fixed[] = {
+const size_t jl_n_gemma_tokens = sizeof jl_gemma_tokens / sizeof *jl_gemma_tokens;
+
+static const jl_fixed_token llama_fixed[] = {
     {128000, "<|begin_of_text|>", JL_TOKEN_CONTROL},
     {128001, "<|end_of_text|>", JL_TOKEN_CONTROL},
     {128006, "<|start_header_id|>", JL_TOKEN_CONTROL},
@@ -74,7 +70,7 @@ static const fixed_token llama_fixed[] = {
     {128009, "<|eot_id|>", JL_TOKEN_CONTROL},
 };
 
-static const fixed_token mistral_fixed[] = {
+static const jl_fixed_token mistral_fixed[] = {
     {0, "<unk>", JL_TOKEN_UNKNOWN},
     {1, "<s>", JL_TOKEN_CONTROL},
     {2, "</s>", JL_TOKEN_CONTROL},
@@ -156,7 +152,7 @@ static void put_merge(jl_synth_vocab *v, jl_str left, jl_str right)
         v->merges[v->n_merges++] = copy;
 }
 
-static void put_fixed(jl_synth_vocab *v, const fixed_token *list, size_t n)
+static void put_fixed(jl_synth_vocab *v, const jl_fixed_token *list, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         put_at(v, list[i].id, list[i].text, strlen(list[i].text), list[i].type);
@@ -272,7 +268,7 @@ static void put_cjk_pairs(jl_synth_vocab *v, uint64_t seed)
 
 static void build_gemma(jl_synth_vocab *v, const jl_gguf *from, uint64_t seed)
 {
-    put_fixed(v, gemma_fixed, sizeof gemma_fixed / sizeof *gemma_fixed);
+    put_fixed(v, jl_gemma_tokens, jl_n_gemma_tokens);
     put_runs(v);
     put_bytes(v);
     v->cursor = GEMMA_FIRST_NORMAL;

@@ -6,6 +6,17 @@
 #include "gguf/gguf.h"
 #include "synth/shape.h"
 #include "synth/strset.h"
+#include "tok/vocab.h"
+
+/* Special tokens of the published Gemma 4 vocabulary and their ids. */
+typedef struct {
+    uint32_t id;
+    const char *text;
+    jl_token_type type;
+} jl_fixed_token;
+
+extern const jl_fixed_token jl_gemma_tokens[];
+extern const size_t jl_n_gemma_tokens;
 
 typedef struct text_block text_block;
 

@@ -63,6 +63,21 @@ at=$(grep -abo 'tokenizer.ggml.model' "$M" | head -1 | cut -d: -f1)
 poke $((at + 20 + 4 + 8)) 'klingn'
 refuses 1 "klingn" "an unknown tokenizer is named" inspect "$T/poked"
 
+# joule doctor -m
+exits 0 "doctor passes a sound file" doctor -q -m "$M"
+grep -q "^ok    tensors            all 133 as published" "$T/out" && pass "and counts its tensors" ||
+    fail "and counts its tensors" "$(out)"
+poke $((bytes - 32)) '\000\000\300\177'
+exits 1 "doctor fails a file with a NaN" doctor -q -m "$T/poked"
+grep -q "^FAIL  weights            blk.5.layer_output_scale.weight" "$T/out" && pass "and names the tensor" ||
+    fail "and names the tensor" "$(out)"
+at=$(grep -abo '<turn|>' "$M" | head -1 | cut -d: -f1)
+poke "$at" '<turnX>'
+exits 1 "doctor fails a file without <turn|>" doctor -q -m "$T/poked"
+grep -q "^FAIL  special tokens .*<turn|> is missing" "$T/out" && pass "and names the token" ||
+    fail "and names the token" "$(out)"
+refuses 1 "GGUF" "doctor refuses a text" doctor -m "$T/text"
+
 # Bytes changed all over the header, reproducibly.
 i=0
 x=12345
