@@ -61,6 +61,17 @@ static size_t digits(const char *s, size_t len)
     return n;
 }
 
+/* Whether a JSON number is in the range of a double, as readers of JSON expect. */
+static bool in_range(const char *s, size_t len)
+{
+    char text[336];
+    if (len >= sizeof text)
+        return false;
+    memcpy(text, s, len);
+    text[len] = 0;
+    return isfinite(strtod(text, NULL));
+}
+
 static bool is_number(const char *s, size_t len)
 {
     size_t i = len && s[0] == '-';
@@ -82,7 +93,7 @@ static bool is_number(const char *s, size_t len)
             return false;
         i += n;
     }
-    return i == len;
+    return i == len && in_range(s, len);
 }
 
 static bool equals(jl_chat_text t, const char *word)

@@ -138,7 +138,7 @@ static void begin_call(jl_reply *r, jl_chat_text name)
     *call = (jl_reply_call){0};
     jl_buf_init(&call->name, r->head.max);
     jl_buf_init(&call->arguments, r->head.max);
-    snprintf(call->id, sizeof call->id, "call_%016" PRIx64, mix(r->id_seed + r->n_calls));
+    snprintf(call->id, sizeof call->id, "call_%016" PRIx64, mix(mix(r->id_seed) + r->n_calls));
     r->n_calls++;
     put(r, &call->name, name.ptr, name.len);
     send(r, (jl_chat_event){.kind = JL_EVENT_CALL_BEGIN, .call = (int)r->n_calls - 1,

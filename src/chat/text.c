@@ -251,15 +251,16 @@ static jl_status widen_integers(const char *s, size_t len, jl_buf *out, jl_error
     for (size_t i = 0; i < len;) {
         size_t n = 1;
         const bool digit = !in_string && s[i] >= '0' && s[i] <= '9';
+        bool integer = digit;
         if (in_string && s[i] == '\\' && i + 1 < len)
             n = 2;
         else if (s[i] == '"')
             in_string = !in_string;
         else if (digit)
-            while (i + n < len && strchr("0123456789.eE+-", s[i + n]) && s[i + n])
-                n++;
+            for (; i + n < len && s[i + n] && strchr("0123456789.eE+-", s[i + n]); n++)
+                integer = integer && s[i + n] >= '0' && s[i + n] <= '9';
         JL_TRY(jl_buf_put(out, s + i, n, err));
-        if (digit && n >= 19 && strspn(s + i, "0123456789") >= n)
+        if (integer && n >= 19)
             JL_TRY(jl_buf_puts(out, ".0", err));
         i += n;
     }

@@ -113,9 +113,10 @@ void replay(const char *text, size_t len, const replay_params *params, replay_cu
     /* Whole calls are whole JSON objects. */
     const jl_chat_message *m = jl_reply_message(&r);
     for (size_t i = 0; i < m->n_calls; i++) {
-        json_t *v = json_loadb(m->calls[i].arguments.ptr, m->calls[i].arguments.len, JSON_ALLOW_NUL,
-                               NULL);
-        log->broken = log->broken || !json_is_object(v);
+        json_t *v = NULL;
+        const jl_chat_text t = m->calls[i].arguments;
+        log->broken = log->broken || jl_text_parse_json(t.ptr, t.len, "", &v, NULL) != JL_OK ||
+                      !json_is_object(v);
         json_decref(v);
     }
     jl_reply_free(&r);

@@ -207,6 +207,9 @@ static const reply_case cases[] = {
     {"Python's literals", CALL "bash{background:False,timeout:+5}" END,
      "B0|bash\nA0|{\"background\":false\n!0|LITERAL_SPELLING\nA0|,\"timeout\":5\n!0|LITERAL_SPELLING\nA0|}\n"
      "E0|whole\nF0|tool_calls\n", 0, 0},
+    {"numbers out of range", CALL "f{a:1e999,b:123456789012345678901234567890}" END,
+     "B0|f\nA0|{\"a\":\"1e999\"\n!0|UNQUOTED_STRING\nA0|,\"b\":123456789012345678901234567890}\nE0|whole\n"
+     "F0|tool_calls\n", 0, 0},
     {"unknown tool", CALL "nope{a:" Q "1" Q ",b:True}" END,
      "B0|nope\nA0|{\"a\":\"1\",\"b\":true\n!0|LITERAL_SPELLING\nA0|}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"arguments in a container", CALL "bash{arguments:{command:" Q "ls" Q ",timeout:" Q "5" Q "}}" END,
