@@ -164,10 +164,10 @@ static void build_tables(cmd_id cmd, struct option *longs, char *letters)
     letters[l] = 0;
 }
 
-static int find_letter(int c)
+static int find_letter(cmd_id cmd, int c)
 {
     for (int i = 0; i < OPT_COUNT; i++)
-        if (opt_table[i].letter == c)
+        if (opt_table[i].letter == c && opt_applies(&opt_table[i], cmd))
             return i;
     return -1;
 }
@@ -213,7 +213,7 @@ static int read_arguments(opts *o, int argc, char **argv)
         const char *given = argv[at < argc ? at : argc - 1];
         if (c == ':')
             return usage_error(o, "%s needs a value", argv[optind - 1]);
-        const int id = c >= 256 ? c - 256 : find_letter(c);
+        const int id = c >= 256 ? c - 256 : find_letter(o->id, c);
         if (c == '?' || id < 0)
             return usage_error(o, "unknown or ambiguous option %s",
                                given[0] == '-' ? given : argv[optind - 1]);

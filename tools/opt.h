@@ -58,6 +58,12 @@ typedef enum {
     OPT_TYPE,
     OPT_LAYERS,
     OPT_VOCAB,
+    OPT_N_PROMPT,
+    OPT_N_GEN,
+    OPT_N_DEPTH,
+    OPT_REPETITIONS,
+    OPT_FORMAT,
+    OPT_ROOFLINE,
     OPT_COLOR,
     OPT_NO_COLOR,
     OPT_VERBOSE,
@@ -86,6 +92,7 @@ typedef enum {
     CMD_LOGITS,
     CMD_SYNTH,
     CMD_DOCTOR,
+    CMD_BENCH,
     CMD_HELP,
     CMD_VERSION,
     CMD_COMPLETION,
@@ -171,6 +178,7 @@ int cmd_inspect(const opts *o);
 int cmd_logits(const opts *o);
 int cmd_synth(const opts *o);
 int cmd_doctor(const opts *o);
+int cmd_bench(const opts *o);
 int cmd_help(const opts *o);
 int cmd_version(const opts *o);
 int cmd_completion(const opts *o);

@@ -3,8 +3,8 @@
 
 #define C(x)       (1u << CMD_##x)
 #define GEN        C(RUN)
-#define COMPUTE    (C(RUN) | C(LOGITS) | C(DOCTOR))
-#define ENGINE     (C(RUN) | C(LOGITS))
+#define COMPUTE    (C(RUN) | C(LOGITS) | C(DOCTOR) | C(BENCH))
+#define ENGINE     (C(RUN) | C(LOGITS) | C(BENCH))
 #define MODEL_CMDS (COMPUTE | C(TOKENIZE) | C(DETOKENIZE) | C(INSPECT))
 #define EVERY      ((1u << CMD_COUNT) - 1)
 
@@ -47,12 +47,13 @@ const opt_def opt_table[OPT_COUNT] = {
                        "nothing is executed"),
     [OPT_PREDICT] = NUM("predict", 'n', "n-predict", OPT_T_INT, -1, 1 << 24, "-1", GEN,
                         "most tokens to generate; -1: until the model ends or the context is full"),
-    [OPT_CTX] = NUM("ctx-size", 'c', NULL, OPT_T_INT, 0, 1 << 22, "0", COMPUTE | C(INSPECT),
+    [OPT_CTX] = NUM("ctx-size", 'c', NULL, OPT_T_INT, 0, 1 << 22, "0",
+                    C(RUN) | C(LOGITS) | C(DOCTOR) | C(INSPECT),
                     "context in tokens; 0: the model's, at most 8192"),
     [OPT_THREADS] = NUM("threads", 't', NULL, OPT_T_INT, 0, 1024, "0", COMPUTE | C(SYNTH),
                         "threads; 0: one per physical core"),
-    [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048", ENGINE,
-                      "prompt tokens handed to the engine in one call"),
+    [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048",
+                      C(RUN) | C(LOGITS), "prompt tokens handed to the engine in one call"),
     [OPT_UBATCH] = NUM("ubatch-size", 0, "ub", OPT_T_INT, 0, 1 << 16, "0", ENGINE,
                        "tokens computed together; 0: 512"),
     [OPT_CTK] = CHOICE("cache-type-k", 0, "ctk", "f32|f16|q8_0", "f16", COMPUTE | C(INSPECT),
@@ -137,6 +138,18 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_VOCAB] = TEXT("vocab", 0, NULL, OPT_T_PATH, "FILE", NULL, C(SYNTH),
                        "GGUF file whose tokens, merges and chat template go into the vocabulary "
                        "(default: the bundled model)"),
+    [OPT_N_PROMPT] = TEXT("n-prompt", 'p', NULL, OPT_T_TEXT, "LIST", "512", C(BENCH),
+                          "prompt sizes to time, in tokens, comma separated; 0: none"),
+    [OPT_N_GEN] = TEXT("n-gen", 'n', NULL, OPT_T_TEXT, "LIST", "128", C(BENCH),
+                       "numbers of generated tokens to time, comma separated; 0: none"),
+    [OPT_N_DEPTH] = TEXT("n-depth", 'd', NULL, OPT_T_TEXT, "LIST", "0", C(BENCH),
+                         "tokens already in the context, comma separated"),
+    [OPT_REPETITIONS] = NUM("repetitions", 'r', NULL, OPT_T_INT, 1, 1000, "5", C(BENCH),
+                            "times each test is run, after one that does not count"),
+    [OPT_FORMAT] = CHOICE("output-format", 'o', NULL, "md|json|csv", "md", C(BENCH),
+                          "how the results are printed"),
+    [OPT_ROOFLINE] = FLAG("roofline", 0, NULL, C(BENCH),
+                          "measure what the machine could do, without a model"),
     [OPT_COLOR] =
         CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),
     [OPT_NO_COLOR] = FLAG("no-color", 0, NULL, GEN, "same as --color never; NO_COLOR works too"),
@@ -192,6 +205,13 @@ const cmd_def cmd_table[CMD_COUNT] = {
          "chat "
          "template, not-a-number scan of every weight, a run of 32 tokens. Prints what to report.",
          "joule doctor\njoule doctor -m model.gguf\n", cmd_doctor},
+    [CMD_BENCH] =
+        {"bench", "", 0, "time prefill and decode",
+         "Tests are named as llama-bench names them: pp512 reads 512 tokens, tg128 generates 128, "
+         "@ d8192 behind 8192 tokens of context. Speeds are medians; the share of the machine's "
+         "bandwidth and int8 peak is measured in the same run.",
+         "joule bench -m model.gguf\njoule bench -m model.gguf -p 512,2048 -n 32 -d 0,8192 -o csv\n"
+         "joule bench --roofline\n", cmd_bench},
     [CMD_HELP] = {"help", "[COMMAND]", 1, "help on a command",
                   "Prints the commands, or the options "
                   "of one command.",

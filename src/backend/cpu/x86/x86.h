@@ -12,4 +12,8 @@ void jl_x86_mm_legacy_avx512vnni(jl_cpu_kernels *k);
 void jl_x86_mm_k_avx512vnni(jl_cpu_kernels *k);
 void jl_x86_mm_iq_avx512vnni(jl_cpu_kernels *k);
 
+/* Peak loops of the roofline, see backend/peak.h. */
+uint64_t jl_x86_int8_peak_avx512vnni(uint64_t n);
+uint64_t jl_x86_int8_peak_avx2(uint64_t n);
+
 #endif
