@@ -243,13 +243,43 @@ JL_API void jl_chat_parser_destroy(jl_chat_parser *parser); /* NULL is fine */
 JL_API JL_MUST_CHECK jl_status jl_chat_parser_push(jl_chat_parser *parser, int32_t token,
                                                    jl_error *err);
 /* Ends the reply; finish is why generation stopped as the caller knows it (STOP, LENGTH or
- * CANCELLED). Open thoughts and calls are closed: after STOP a cut call is mended and reported, after
- * LENGTH and CANCELLED it stays incomplete. The last event is FINISH. */
+ * CANCELLED). Open thoughts and calls are closed: after STOP a cut call is mended and reported,
+ * after LENGTH and CANCELLED it stays incomplete. The last event is FINISH. */
 JL_API JL_MUST_CHECK jl_status jl_chat_parser_finish(jl_chat_parser *parser, jl_chat_finish finish,
                                                      jl_error *err);
 /* What has been read so far as a message for jl_conversation_add: content, reasoning and whole
  * calls. The parser's, valid until the next call on it. */
 JL_API const jl_chat_message *jl_chat_parser_message(jl_chat_parser *parser);
+
+/* ---- loops ------------------------------------------------------------------------------ */
+
+/* Watches the tokens of one reply for text that repeats itself. Zero-initialise it. */
+enum { JL_LOOP_MAX_PERIOD = 512 };
+typedef struct {
+    uint64_t n_tokens;
+    int32_t recent[JL_LOOP_MAX_PERIOD];
+    uint32_t run[JL_LOOP_MAX_PERIOD]; /* tokens in a row that equal the one `period` before */
+} jl_loop_guard;
+
+/* A cycle at the end of what has been seen: its length (tokens, or steps) and how often it stood
+ * there in a row; repeats 1 is no loop. */
+typedef struct {
+    uint32_t period;
+    uint32_t repeats;
+} jl_loop;
+
+/* Takes a token. Returns the shortest cycle of at least min_repeats repeats over at least
+ * min_tokens tokens (0: 8 and 512), else {0, 1}. Does not allocate; a call costs about a
+ * microsecond. */
+JL_API jl_loop jl_loop_guard_push(jl_loop_guard *guard, int32_t token, uint32_t min_repeats,
+                                  uint32_t min_tokens);
+
+/* How often the tool calls of a reply have been made in a row since the last user message, with the
+ * same arguments (whatever their order) and the same results, alone or in a cycle of up to 4 steps.
+ * {0, 1} if the reply has no calls or they are new. */
+JL_API JL_MUST_CHECK jl_status jl_conversation_find_loop(const jl_conversation *conv,
+                                                         const jl_chat_message *reply,
+                                                         jl_loop *out, jl_error *err);
 
 #ifdef __cplusplus
 }

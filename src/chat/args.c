@@ -1,7 +1,7 @@
-/* The argument reader is a state machine over single symbols with an explicit stack. Where a symbol
- * can be read in two ways (a quote inside a string, a comma in unquoted text, a closing brace that may
- * be content) it and what follows wait in `held` until the next symbols decide. A handler returns true
- * to have the same symbol handled again in the new state. */
+/* The argument reader is a state machine over single symbols with an explicit stack. Where a
+ * symbol can be read in two ways (a quote inside a string, a comma in unquoted text, a closing
+ * brace that may be content) it and what follows wait in `held` until the next symbols decide. A
+ * handler returns true to have the same symbol handled again in the new state. */
 #include "chat/args.h"
 
 #include <stdint.h>
@@ -212,8 +212,8 @@ void jl_args_hold(jl_args *a, char c)
 
 /* ---- keys ------------------------------------------------------------------------------- */
 
-/* A closing bracket where a key or a separator could stand. Returns true if it did not fit and is to
- * be handled again after a missing bracket was put in. */
+/* A closing bracket where a key or a separator could stand. Returns true if it did not fit and is
+ * to be handled again after a missing bracket was put in. */
 static bool close_bracket(jl_args *a, char c)
 {
     const bool array = c == ']';

@@ -230,7 +230,8 @@ bool jl_args_on_string_end(jl_args *a, jl_symbol s)
         close_string(a);
         return true;
     }
-    if (s.kind == JL_ARG_BYTE && !jl_args_top(a)->is_array && (s.c == ',' || is_key_char(s.c, true))) {
+    if (s.kind == JL_ARG_BYTE && !jl_args_top(a)->is_array &&
+        (s.c == ',' || is_key_char(s.c, true))) {
         a->comma = s.c == ',';
         a->candidate = SIZE_MAX;
         a->state = S_STRING_NEXT;

@@ -22,8 +22,8 @@ static jl_status bind(const jl_model *model, const jl_chat_identity *identity, j
         if (chat->ids[i] >= 0)
             continue;
         jl_free(chat);
-        return jl_fail(err, JL_UNSUPPORTED, "the vocabulary lacks the special token %s of the Gemma 4 "
-                       "chat format; use --raw", jl_mark_text((jl_mark)i));
+        return jl_fail(err, JL_UNSUPPORTED, "the vocabulary lacks the special token %s of the "
+                       "Gemma 4 chat format; use --raw", jl_mark_text((jl_mark)i));
     }
     *out = chat;
     return JL_OK;
@@ -41,8 +41,9 @@ jl_status jl_chat_create(const jl_model *model, jl_chat **out, jl_error *err)
     if (!identity.official && identity.format == JL_CHAT_GEMMA4_SMALL &&
         info.n_params >= large_params) {
         identity.format = JL_CHAT_GEMMA4_LARGE;
-        snprintf(identity.text, sizeof identity.text, "an older Gemma 4 template, recognised by its "
-                 "marks; the canonical form of 2026-07-09 for models of this size is written, with "
+        snprintf(identity.text, sizeof identity.text, "an older Gemma 4 template, recognised by "
+                 "its marks; the canonical form of 2026-07-09 for models of this size is written,"
+                 " with "
                  "an empty thought when thinking is off");
     }
     return bind(model, &identity, out, err);
@@ -80,8 +81,8 @@ static jl_status render(jl_chat_format format, const jl_conversation *conv,
         return jl_fail(err, JL_INVALID, "chat format %d does not exist", (int)format);
     /* Twice what a conversation may hold by default, for what the format adds. */
     jl_marked_init(out, (size_t)1 << 30);
-    return jl_gemma4_render(conv, options ? options : &defaults, format == JL_CHAT_GEMMA4_LARGE, out,
-                            in_thought, err);
+    return jl_gemma4_render(conv, options ? options : &defaults, format == JL_CHAT_GEMMA4_LARGE,
+                            out, in_thought, err);
 }
 
 /* Text between two marks becomes tokens as a whole, and never special ones. */

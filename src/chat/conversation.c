@@ -141,7 +141,8 @@ static jl_stored_message *pack_message(packer *p, const jl_chat_message *m)
 static jl_status check_message(const jl_chat_message *m, size_t index, jl_error *err)
 {
     if ((unsigned)m->role > JL_ROLE_TOOL)
-        return jl_fail(err, JL_INVALID, "messages[%zu]: role %d does not exist", index, (int)m->role);
+        return jl_fail(err, JL_INVALID, "messages[%zu]: role %d does not exist", index,
+                       (int)m->role);
     if (m->role != JL_ROLE_ASSISTANT && m->n_calls)
         return jl_fail(err, JL_INVALID, "messages[%zu]: tool calls on a %s message; only assistant "
                        "messages have them", index, role_names[m->role]);
@@ -150,7 +151,8 @@ static jl_status check_message(const jl_chat_message *m, size_t index, jl_error 
                        "messages have it", index, role_names[m->role]);
     for (size_t i = 0; i < m->n_calls; i++)
         if (!m->calls[i].name || !m->calls[i].name[0])
-            return jl_fail(err, JL_INVALID, "messages[%zu].tool_calls[%zu]: the function has no name",
+            return jl_fail(err, JL_INVALID, "messages[%zu].tool_calls[%zu]: the function has no "
+                           "name",
                            index, i);
     return JL_OK;
 }

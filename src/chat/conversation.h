@@ -22,8 +22,8 @@ struct jl_conversation {
     json_t *tools; /* an array, NULL: none */
 };
 
-/* Sets the tools from a parsed array (takes a reference), NULL or JSON null for none; n_bytes is the
- * length of the text it came from. */
+/* Sets the tools from a parsed array (takes a reference), NULL or JSON null for none; n_bytes is
+ * the length of the text it came from. */
 JL_MUST_CHECK jl_status jl_conversation_replace_tools(jl_conversation *conv, json_t *tools,
                                                       size_t n_bytes, jl_error *err);
 

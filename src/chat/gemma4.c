@@ -11,10 +11,10 @@ typedef struct {
     jl_marked *out;
     jl_stored_message *const *messages; /* without the leading system message */
     size_t n;
-    size_t after_user;       /* index behind the last user message: thoughts from here on are kept */
+    size_t after_user;       /* index behind the last user message; thoughts are kept from there */
     const jl_chat_options *options;
     last_written last;
-    bool after_assistant;    /* the previous message that is not a tool result was the assistant's */
+    bool after_assistant;    /* the last message that is no tool result was the assistant's */
     size_t offset;           /* of messages[0] in the conversation, for error texts */
 } renderer;
 
@@ -34,14 +34,15 @@ static jl_status check_part(const jl_chat_message *m, size_t index, size_t k, jl
     static const char *const kinds[] = {"text", "an image", "audio", "video"};
     if (m->parts[k].kind == JL_PART_TEXT)
         return JL_OK;
-    return jl_fail(err, JL_UNSUPPORTED, "messages[%zu].content[%zu] is %s; only text can be read, so "
-                   "remove it or describe it in words", index, k, kinds[m->parts[k].kind & 3]);
+    return jl_fail(err, JL_UNSUPPORTED, "messages[%zu].content[%zu] is %s; only text can be "
+                   "read, so remove it or describe it in words", index, k,
+                   kinds[m->parts[k].kind & 3]);
 }
 
 /* ---- content ---------------------------------------------------------------------------- */
 
-/* Text without <|channel>...<channel|> spans, then without outer blanks, as the template does it: the
- * text is cut at every closing mark, and each piece ends at its first opening mark. */
+/* Text without <|channel>...<channel|> spans, then without outer blanks, as the template does it:
+ * the text is cut at every closing mark, and each piece ends at its first opening mark. */
 static jl_status put_without_thoughts(jl_buf *out, jl_chat_text t, jl_error *err)
 {
     const char *open = jl_mark_text(JL_MARK_CHANNEL_OPEN);
@@ -216,8 +217,8 @@ static jl_status put_system_text(jl_marked *out, const jl_chat_message *m, jl_er
     return JL_OK;
 }
 
-static jl_status put_system(jl_marked *out, const jl_conversation *conv, const jl_chat_message *system,
-                            bool thinking, jl_error *err)
+static jl_status put_system(jl_marked *out, const jl_conversation *conv,
+                            const jl_chat_message *system, bool thinking, jl_error *err)
 {
     JL_TRY(jl_marked_mark(out, JL_MARK_TURN_OPEN, err));
     JL_TRY(jl_marked_puts(out, "system\n", err));

@@ -7,9 +7,9 @@
 
 /* Renders the conversation as the canonical template of 2026-07-09 does. *in_thought tells whether
  * the text ends inside a thought. */
-JL_MUST_CHECK jl_status jl_gemma4_render(const jl_conversation *conv, const jl_chat_options *options,
-                                         bool large, jl_marked *out, bool *in_thought,
-                                         jl_error *err);
+JL_MUST_CHECK jl_status jl_gemma4_render(const jl_conversation *conv,
+                                         const jl_chat_options *options, bool large,
+                                         jl_marked *out, bool *in_thought, jl_error *err);
 
 /* A JSON value in call syntax; keys of objects are quoted in schemas, bare in calls and results. */
 JL_MUST_CHECK jl_status jl_gemma4_value(jl_marked *out, const json_t *v, bool quote_keys, int depth,

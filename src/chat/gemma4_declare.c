@@ -1,6 +1,6 @@
-/* Values and tool declarations. The format has traps that are reproduced on purpose: a property that
- * is not an object is written with an empty type, a list of types in Python's notation, and an
- * object without "properties" lists its own other keys as properties. */
+/* Values and tool declarations. The format has traps that are reproduced on purpose: a property
+ * that is not an object is written with an empty type, a list of types in Python's notation, and
+ * an object without "properties" lists its own other keys as properties. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -46,7 +46,8 @@ static jl_status put_array(jl_marked *out, const json_t *v, bool quote_keys, int
     return jl_marked_puts(out, "]", err);
 }
 
-jl_status jl_gemma4_value(jl_marked *out, const json_t *v, bool quote_keys, int depth, jl_error *err)
+jl_status jl_gemma4_value(jl_marked *out, const json_t *v, bool quote_keys, int depth,
+                          jl_error *err)
 {
     if (depth > JL_CHAT_MAX_DEPTH)
         return jl_fail(err, JL_INVALID, "JSON nested deeper than %d levels", JL_CHAT_MAX_DEPTH);
@@ -122,7 +123,8 @@ static jl_status put_item_type(jl_marked *out, const json_t *v, jl_error *err)
     if (json_is_string(v))
         return put_quoted_str(out, v, true, err);
     if (!json_is_array(v))
-        return jl_fail(err, JL_INVALID, "tool schema: items.type must be a name or an array of names");
+        return jl_fail(err, JL_INVALID, "tool schema: items.type must be a name or an array of "
+                       "names");
     JL_TRY(jl_marked_puts(out, "[", err));
     for (size_t i = 0; i < json_array_size(v); i++) {
         if (i)
@@ -241,7 +243,8 @@ static jl_status put_properties(jl_marked *out, const json_t *v, bool skip_stand
     size_t n;
     bool first = true;
     if (depth > JL_CHAT_MAX_DEPTH)
-        return jl_fail(err, JL_INVALID, "tool schema nested deeper than %d levels", JL_CHAT_MAX_DEPTH);
+        return jl_fail(err, JL_INVALID, "tool schema nested deeper than %d levels",
+                       JL_CHAT_MAX_DEPTH);
     JL_TRY(jl_text_dictsort(v, &items, &n, err));
     jl_status status = JL_OK;
     for (size_t i = 0; i < n && status == JL_OK; i++) {

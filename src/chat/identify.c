@@ -49,7 +49,8 @@ static const char *other_family(jl_chat_text t)
 static void refuse(jl_chat_identity *out, const char *why)
 {
     snprintf(out->text, sizeof out->text, "%s. joule writes Gemma 4 chats only and never guesses: "
-             "use a file with a Gemma 4 template, or send text without a chat template (--raw)", why);
+             "use a file with a Gemma 4 template, or send text without a chat template (--raw)",
+             why);
 }
 
 void jl_chat_identify(const char *template_text, size_t len, jl_chat_identity *out)
@@ -67,8 +68,8 @@ void jl_chat_identify(const char *template_text, size_t len, jl_chat_identity *o
         if (known[i].fingerprint == h) {
             out->format = known[i].format;
             out->official = true;
-            snprintf(out->text, sizeof out->text, "the canonical Gemma 4 template of 2026-07-09 for "
-                     "%s", known[i].what);
+            snprintf(out->text, sizeof out->text, "the canonical Gemma 4 template of 2026-07-09 "
+                     "for %s", known[i].what);
             return;
         }
     const char *family = other_family(t);
@@ -80,7 +81,8 @@ void jl_chat_identify(const char *template_text, size_t len, jl_chat_identity *o
     }
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
         if (!has(t, marks[i])) {
-            snprintf(why, sizeof why, "the chat template is not known: it does not write %s", marks[i]);
+            snprintf(why, sizeof why, "the chat template is not known: it does not write %s",
+                     marks[i]);
             refuse(out, why);
             return;
         }
@@ -90,6 +92,6 @@ void jl_chat_identify(const char *template_text, size_t len, jl_chat_identity *o
                        has(t, "<|channel>thought\n<channel|>");
     out->format = large ? JL_CHAT_GEMMA4_LARGE : JL_CHAT_GEMMA4_SMALL;
     snprintf(out->text, sizeof out->text, "a Gemma 4 template other than the canonical one of "
-             "2026-07-09, recognised by its marks; the canonical form is written, %s an empty thought "
-             "when thinking is off", large ? "with" : "without");
+             "2026-07-09, recognised by its marks; the canonical form is written, %s an empty "
+             "thought when thinking is off", large ? "with" : "without");
 }

@@ -56,7 +56,8 @@ static jl_status read_part(const json_t *v, size_t i, size_t k, jl_chat_part *ou
     static const struct {
         const char *name;
         jl_chat_part_kind kind;
-    } kinds[] = {{"text", JL_PART_TEXT}, {"input_text", JL_PART_TEXT}, {"output_text", JL_PART_TEXT},
+    } kinds[] = {{"text", JL_PART_TEXT}, {"input_text", JL_PART_TEXT},
+                 {"output_text", JL_PART_TEXT},
                  {"image", JL_PART_IMAGE}, {"image_url", JL_PART_IMAGE},
                  {"input_image", JL_PART_IMAGE}, {"audio", JL_PART_AUDIO},
                  {"input_audio", JL_PART_AUDIO}, {"video", JL_PART_VIDEO},
@@ -67,7 +68,8 @@ static jl_status read_part(const json_t *v, size_t i, size_t k, jl_chat_part *ou
             continue;
         *out = (jl_chat_part){kinds[r].kind, text_of(json_object_get(v, "text"))};
         if (out->kind == JL_PART_TEXT && !out->text.ptr)
-            return jl_fail(err, JL_INVALID, "messages[%zu].content[%zu].text must be a string", i, k);
+            return jl_fail(err, JL_INVALID, "messages[%zu].content[%zu].text must be a string",
+                           i, k);
         return JL_OK;
     }
     return jl_fail(err, JL_INVALID, "messages[%zu].content[%zu].type \"%.40s\" is not known", i, k,
@@ -118,8 +120,8 @@ static jl_status read_call(const json_t *v, size_t i, size_t k, scratch *s, jl_e
             return jl_fail(err, JL_NO_MEMORY, "no memory for the arguments of a call");
         call->arguments = (jl_chat_text){jl_buf_str(&s->dumps[k]), s->dumps[k].len};
     } else if (arguments && !json_is_string(arguments) && !json_is_null(arguments)) {
-        return jl_fail(err, JL_INVALID, "messages[%zu].tool_calls[%zu].function.arguments must be a "
-                       "string or an object", i, k);
+        return jl_fail(err, JL_INVALID, "messages[%zu].tool_calls[%zu].function.arguments must "
+                       "be a string or an object", i, k);
     }
     return JL_OK;
 }

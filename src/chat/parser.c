@@ -13,8 +13,8 @@ struct jl_chat_parser {
 };
 
 jl_status jl_chat_parser_create(const jl_chat *chat, const jl_conversation *tools,
-                                const jl_chat_parser_params *params, jl_chat_event_fn *fn, void *ctx,
-                                jl_chat_parser **out, jl_error *err)
+                                const jl_chat_parser_params *params, jl_chat_event_fn *fn,
+                                void *ctx, jl_chat_parser **out, jl_error *err)
 {
     jl_chat_parser *p = jl_calloc(1, sizeof *p);
     if (!p)

@@ -8,7 +8,8 @@ enum { MAX_HOPS = 16, MAX_VISITS = 500 };
 static const char *const unions[] = {"anyOf", "oneOf", "allOf"};
 enum { N_UNIONS = sizeof unions / sizeof *unions };
 
-/* Follows "#/a/b" through objects; ~0 and ~1 escapes do not occur in tool schemas and do not match. */
+/* Follows "#/a/b" through objects; ~0 and ~1 escapes do not occur in tool schemas and do not
+ * match. */
 static const json_t *follow(const json_t *root, const char *ref)
 {
     if (strncmp(ref, "#/", 2) != 0)

@@ -267,7 +267,8 @@ static jl_status widen_integers(const char *s, size_t len, jl_buf *out, jl_error
     return JL_OK;
 }
 
-jl_status jl_text_parse_json(const char *s, size_t len, const char *what, json_t **out, jl_error *err)
+jl_status jl_text_parse_json(const char *s, size_t len, const char *what, json_t **out,
+                             jl_error *err)
 {
     json_error_t e;
     const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL;

@@ -1,5 +1,5 @@
-/* Text rules of the chat templates, which were written for Python: what counts as blank, how keys are
- * ordered, how numbers and containers are printed. */
+/* Text rules of the chat templates, which were written for Python: what counts as blank, how keys
+ * are ordered, how numbers and containers are printed. */
 #ifndef JL_CHAT_TEXT_H
 #define JL_CHAT_TEXT_H
 
@@ -30,14 +30,14 @@ typedef struct {
     size_t index; /* position in the object */
 } jl_text_item;
 
-/* The members of an object sorted by lower-cased key (ASCII, Latin-1, Greek, Cyrillic), equal keys in
- * their order. *items is to be freed with jl_free; NULL when there are none. */
+/* The members of an object sorted by lower-cased key (ASCII, Latin-1, Greek, Cyrillic), equal
+ * keys in their order. *items is to be freed with jl_free; NULL when there are none. */
 JL_MUST_CHECK jl_status jl_text_dictsort(const json_t *object, jl_text_item **items, size_t *n,
                                          jl_error *err);
 
 /* Parses JSON text; integers beyond 64 bits become reals. what names the text in the message. The
  * byte offset of a syntax error is in err->offset. */
-JL_MUST_CHECK jl_status jl_text_parse_json(const char *s, size_t len, const char *what, json_t **out,
-                                           jl_error *err);
+JL_MUST_CHECK jl_status jl_text_parse_json(const char *s, size_t len, const char *what,
+                                           json_t **out, jl_error *err);
 
 #endif

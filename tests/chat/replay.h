@@ -1,5 +1,5 @@
-/* Feeds a reply written as text with marks (`<|tool_call>`, `<|"|>`, ...) to the reply reader, in any
- * pieces, and writes down what comes out. */
+/* Feeds a reply written as text with marks (`<|tool_call>`, `<|"|>`, ...) to the reply reader, in
+ * any pieces, and writes down what comes out. */
 #ifndef JL_TESTS_CHAT_REPLAY_H
 #define JL_TESTS_CHAT_REPLAY_H
 

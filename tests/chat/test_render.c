@@ -96,7 +96,8 @@ static void test_example(void **state)
     char *text = render(
         "{\"messages\":[{\"role\":\"system\",\"content\":\"You are helpful.\"},"
         "{\"role\":\"user\",\"content\":\"List files\"},"
-        "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\","
+        "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"c\","
+        "\"type\":\"function\","
         "\"function\":{\"name\":\"bash\",\"arguments\":\"{\\\"command\\\": \\\"ls\\\"}\"}}]},"
         "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"file1.txt\"}],"
         "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"bash\","
@@ -104,9 +105,12 @@ static void test_example(void **state)
         "\"command\":{\"type\":\"string\",\"description\":\"The command\"}},"
         "\"required\":[\"command\"]}}}]}", &thinking);
     assert_string_equal(text,
-        "<bos><|turn>system\n<|think|>\nYou are helpful.<|tool>declaration:bash{description:<|\"|>Run a "
-        "command<|\"|>,parameters:{properties:{command:{description:<|\"|>The command<|\"|>,type:<|\"|>"
-        "STRING<|\"|>}},required:[<|\"|>command<|\"|>],type:<|\"|>OBJECT<|\"|>}}<tool|><turn|>\n<|turn>"
+        "<bos><|turn>system\n<|think|>\nYou are "
+        "helpful.<|tool>declaration:bash{description:<|\"|>Run a "
+        "command<|\"|>,parameters:{properties:{command:{description:<|\"|>The command<|\"|>,"
+        "type:<|\"|>"
+        "STRING<|\"|>}},required:[<|\"|>command<|\"|>],type:<|\"|>OBJECT<|\"|>}}<tool|><turn|>\n"
+        "<|turn>"
         "user\nList files<turn|>\n<|turn>model\n<|tool_call>call:bash{command:<|\"|>ls<|\"|>}"
         "<tool_call|><|tool_response>response:bash{value:<|\"|>file1.txt<|\"|>}<tool_response|>"
         "<|channel>thought\n");
@@ -125,7 +129,8 @@ static void test_arguments(void **state)
                  {"\"{\\\"n\\\":18446744073709551615}\"", "call:f{n:1.8446744073709552e+19}"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[300];
-        snprintf(json, sizeof json, "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\""
+        snprintf(json, sizeof json, "{\"messages\":[{\"role\":\"assistant\","
+                 "\"tool_calls\":[{\"function\""
                  ":{\"name\":\"f\",\"arguments\":%s}}]}]}", cases[i].arguments);
         char *text = render(json, NULL);
         if (!strstr(text, cases[i].expected))
@@ -144,7 +149,8 @@ static void test_invalid_utf8(void **state)
     assert_int_equal(jl_conversation_create(0, &conv, &err), JL_OK);
     const jl_chat_message m = {.role = JL_ROLE_USER, .content = {"a\xff\xc3(\0b", 6}};
     assert_int_equal(jl_conversation_add(conv, &m, &err), JL_OK);
-    assert_int_equal(jl_chat_render_text(JL_CHAT_GEMMA4_SMALL, conv, NULL, &text, &len, &err), JL_OK);
+    assert_int_equal(jl_chat_render_text(JL_CHAT_GEMMA4_SMALL, conv, NULL, &text, &len, &err),
+                     JL_OK);
     static const char expected[] = "<bos><|turn>user\na\xef\xbf\xbd\xef\xbf\xbd(\0b<turn|>\n"
                                    "<|turn>model\n";
     assert_int_equal(len, sizeof expected - 1);
@@ -168,7 +174,8 @@ static void test_refusals(void **state)
         {"{\"messages\":[5]}", JL_INVALID, "messages[0] must be an object"},
         {"{\"messages\":[{\"role\":\"wizard\"}]}", JL_INVALID, "wizard"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":5}]}", JL_INVALID, "messages[0].content"},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"blob\"}]}]}", JL_INVALID, "blob"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"blob\"}]}]}", JL_INVALID,
+         "blob"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", JL_INVALID,
          "messages[0].content[0].text"},
         {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
@@ -205,14 +212,17 @@ static void test_render_refusals(void **state)
         jl_status status;
         const char *part;
     } cases[] = {
-        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\",\"content\":[{\"type\":"
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\","
+         "\"content\":[{\"type\":"
          "\"text\",\"text\":\"b\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:\"}}]}]}",
          JL_UNSUPPORTED, "messages[1].content[1] is an image"},
         {"{\"messages\":[{\"role\":\"system\",\"content\":[{\"type\":\"input_audio\"}]}]}",
          JL_UNSUPPORTED, "messages[0].content[0] is audio"},
-        {"{\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":{\"properties\":[1]}}}]}", JL_INVALID,
+        {"{\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":{\"properties\":[1]}}}]}",
+         JL_INVALID,
          "properties"},
-        {"{\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":{\"required\":\"a\"}}}]}", JL_INVALID,
+        {"{\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":{\"required\":\"a\"}}}]}",
+         JL_INVALID,
          "required"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -234,7 +244,8 @@ static void test_depth(void **state)
 {
     (void)state;
     static char json[4000];
-    size_t n = (size_t)sprintf(json, "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":"
+    size_t n = (size_t)sprintf(json, "{\"messages\":[{\"role\":\"assistant\","
+                               "\"tool_calls\":[{\"function\":"
                                "{\"name\":\"f\",\"arguments\":{\"a\":");
     for (int i = 0; i < 1000; i++)
         json[n++] = '[';

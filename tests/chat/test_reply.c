@@ -38,7 +38,8 @@ static const reply_case cases[] = {
     {"text", "Hello, world\n", "C|Hello, world\n\nF0|stop\n", 0, 0},
     {"end of turn", "Hi<turn|>ignored" CALL "x{}", "C|Hi\nF0|stop\n", 0, 0},
     {"thought", "<|channel>thought\nhm\n<channel|>Hi<turn|>", "R|hm\nC|Hi\nF0|stop\n", 0, 0},
-    {"thought of two lines", "<|channel>thought\na\n\nb\n\n<channel|>Hi", "R|a\n\nb\n\nC|Hi\nF0|stop\n",
+    {"thought of two lines", "<|channel>thought\na\n\nb\n\n<channel|>Hi", "R|a\n\nb\n\nC|Hi\n"
+     "F0|stop\n",
      0, 0},
     {"empty thought", "<|channel>thought\n<channel|>Hi", "C|Hi\nF0|stop\n", 0, 0},
     {"empty thought without newline", "<|channel>thought<channel|>Hi", "C|Hi\nF0|stop\n", 0, 0},
@@ -49,17 +50,20 @@ static const reply_case cases[] = {
      "R|a\n!-1|THOUGHT_REOPENED\nR|\nb\nC|Hi\nF0|stop\n", 0, 0},
     {"two thoughts", "<|channel>thought\na\n<channel|>x<|channel>thought\nb\n<channel|>y",
      "R|a\nC|x\nR|\nb\nC|y\nF0|stop\n", 0, 0},
-    {"other channel", "<|channel>thoughts of mine<channel|>Hi", "R|thoughts of mine\nC|Hi\nF0|stop\n", 0,
+    {"other channel", "<|channel>thoughts of mine<channel|>Hi", "R|thoughts of mine\nC|Hi\n"
+     "F0|stop\n", 0,
      0},
     {"part of a channel name", "<|channel>thou<channel|>Hi", "R|thou\nC|Hi\nF0|stop\n", 0, 0},
-    {"thought never closed", "<|channel>thought\nhm\n<turn|>", "R|hm\n!-1|THOUGHT_NOT_CLOSED\nF0|stop\n",
+    {"thought never closed", "<|channel>thought\nhm\n<turn|>", "R|hm\n!-1|THOUGHT_NOT_CLOSED\n"
+     "F0|stop\n",
      0, 0},
     {"thought cut off", "<|channel>thought\nhm", "R|hm\nF0|length\n", 0, JL_FINISH_LENGTH},
     {"only a thought", "<|channel>thought\nhm\n<channel|>", "R|hm\nF0|stop\n", 0, 0},
     {"stray end of thought", "a<channel|>b", "C|a\n!-1|STRAY_MARK\nC|b\nF0|stop\n", 0, 0},
     {"quote mark in text", "say " Q "hi" Q, "C|say " Q "hi" Q "\nF0|stop\n", 0, 0},
     {"call begins inside a thought", "<|channel>thought\nhm" CALL "bash{command:" Q "ls" Q "}" END,
-     "R|hm\n!-1|THOUGHT_NOT_CLOSED\nB0|bash\nA0|{\"command\":\"ls\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "R|hm\n!-1|THOUGHT_NOT_CLOSED\nB0|bash\nA0|{\"command\":\"ls\"}\nE0|whole\nF0|tool_calls\n",
+     0, 0},
     {"split character", "é😊", "C|é😊\nF0|stop\n", 0, 0},
     {"bad bytes", "a\xff\xc3z\xe2\x82", "C|a\n!-1|BAD_UTF8\nC|\xef\xbf\xbd\xef\xbf\xbdz\xef\xbf\xbd"
      "\xef\xbf\xbd\nF0|stop\n", 0, 0},
@@ -73,15 +77,18 @@ static const reply_case cases[] = {
      "C|I look.\n\nB0|bash\nA0|{\"command\":\"ls\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"no arguments", CALL "now{}" END, "B0|now\nA0|{}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"odd name", CALL "mcp.a-b_c9{}" END, "B0|mcp.a-b_c9\nA0|{}\nE0|whole\nF0|tool_calls\n", 0, 0},
-    {"all types", CALL "f{a:1,b:-2.5e3,c:true,d:false,e:null,f:[1," Q "x" Q ",[]],g:{h:{},i:" Q Q "}}" END,
+    {"all types", CALL "f{a:1,b:-2.5e3,c:true,d:false,e:null,f:[1," Q "x" Q ",[]],g:{h:{},i:"
+     Q Q "}}" END,
      "B0|f\nA0|{\"a\":1,\"b\":-2.5e3,\"c\":true,\"d\":false,\"e\":null,\"f\":[1,\"x\",[]],"
      "\"g\":{\"h\":{},\"i\":\"\"}}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"blanks", CALL " f { a : 1 , b : [ 1 , 2 ] , c : " Q " x " Q " }\n" END "\n",
      "B0|f\nA0|{\"a\":1,\"b\":[1,2],\"c\":\" x \"}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"quotes, braces and newlines in a string",
-     CALL "edit{filePath:" Q "a.c" Q ",newString:" Q "if (x) {\n\tputs(\"a\\n\", '}');\n}\n`b` [c], d:e"
+     CALL "edit{filePath:" Q "a.c" Q ",newString:" Q "if (x) {\n\tputs(\"a\\n\", '}');\n}\n`b` "
+         "[c], d:e"
      Q ",oldString:" Q "}" Q "}" END,
-     "B0|edit\nA0|{\"filePath\":\"a.c\",\"newString\":\"if (x) {\\n\\tputs(\\\"a\\\\n\\\", '}');\\n}\\n"
+     "B0|edit\nA0|{\"filePath\":\"a.c\",\"newString\":\"if (x) {\\n\\tputs(\\\"a\\\\n\\\", "
+     "'}');\\n}\\n"
      "`b` [c], d:e\",\"oldString\":\"}\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"control bytes", CALL "f{a:" Q "\x1b[0m\x01" Q "}" END,
      "B0|f\nA0|{\"a\":\"\\u001b[0m\\u0001\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
@@ -89,22 +96,27 @@ static const reply_case cases[] = {
      "B0|f\nA0|{\"a\":1}\nE0|whole\nB1|g\nA1|{\"b\":2}\nE1|whole\nF0|tool_calls\n", 0, 0},
     {"repeated end marks", CALL "f{}" END END END "\n" CALL "g{}" END END,
      "B0|f\nA0|{}\nE0|whole\nB1|g\nA1|{}\nE1|whole\nF0|tool_calls\n", 0, 0},
-    {"text after a call", CALL "f{}" END "\nDone", "B0|f\nA0|{}\nE0|whole\nC|\nDone\nF0|tool_calls\n", 0, 0},
+    {"text after a call", CALL "f{}" END "\nDone", "B0|f\nA0|{}\nE0|whole\nC|\nDone\n"
+     "F0|tool_calls\n", 0, 0},
     {"call, thought, call", CALL "f{}" END "<|channel>thought\nhm\n<channel|>" CALL "g{}" END,
      "B0|f\nA0|{}\nE0|whole\nR|hm\nB1|g\nA1|{}\nE1|whole\nF0|tool_calls\n", 0, 0},
     {"stray end mark", "a" END "b", "C|a\n!-1|STRAY_MARK\nC|b\nF0|stop\n", 0, 0},
-    {"key order is kept", CALL "f{b:1,a:2}" END, "B0|f\nA0|{\"b\":1,\"a\":2}\nE0|whole\nF0|tool_calls\n", 0,
+    {"key order is kept", CALL "f{b:1,a:2}" END, "B0|f\nA0|{\"b\":1,\"a\":2}\nE0|whole\n"
+     "F0|tool_calls\n", 0,
      0},
 
     /* ---- cut off ---- */
-    {"cut in a string", CALL "bash{command:" Q "ls -", "B0|bash\nA0|{\"command\":\"ls -\nE0|cut\nF0|length\n",
+    {"cut in a string", CALL "bash{command:" Q "ls -", "B0|bash\nA0|{\"command\":\"ls -\n"
+     "E0|cut\nF0|length\n",
      0, JL_FINISH_LENGTH},
     {"cut before the end mark", CALL "bash{command:" Q "ls" Q "}",
      "B0|bash\nA0|{\"command\":\"ls\"}\nE0|whole\nF0|length\n", 0, JL_FINISH_LENGTH},
     {"cut in a key", CALL "bash{comm", "B0|bash\nA0|{\nE0|cut\nF0|length\n", 0, JL_FINISH_LENGTH},
-    {"cut in a number", CALL "bash{timeout:12", "B0|bash\nA0|{\nE0|cut\nF0|length\n", 0, JL_FINISH_LENGTH},
+    {"cut in a number", CALL "bash{timeout:12", "B0|bash\nA0|{\nE0|cut\nF0|length\n", 0,
+     JL_FINISH_LENGTH},
     {"cut in the name", "x" CALL "ba", "C|x\nF0|length\n", 0, JL_FINISH_LENGTH},
-    {"second call cut off", CALL "f{}" END CALL "g{a:[1,", "B0|f\nA0|{}\nE0|whole\nB1|g\nA1|{\"a\":[1\n"
+    {"second call cut off", CALL "f{}" END CALL "g{a:[1,", "B0|f\nA0|{}\nE0|whole\nB1|g\n"
+     "A1|{\"a\":[1\n"
      "E1|cut\nF0|length\n", 0, JL_FINISH_LENGTH},
     {"cancelled in a call", CALL "g{a:" Q "x", "B0|g\nA0|{\"a\":\"x\nE0|cut\nF0|cancelled\n", 0,
      JL_FINISH_CANCELLED},
@@ -115,7 +127,8 @@ static const reply_case cases[] = {
     {"no end mark, response mark", CALL "bash{command:" Q "ls" Q "}<|tool_response>",
      "B0|bash\nA0|{\"command\":\"ls\"}\n!0|CALL_NOT_CLOSED\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"no end mark between calls", CALL "f{a:1}" CALL "g{}" END,
-     "B0|f\nA0|{\"a\":1}\n!0|CALL_NOT_CLOSED\nE0|whole\nB1|g\nA1|{}\nE1|whole\nF0|tool_calls\n", 0, 0},
+     "B0|f\nA0|{\"a\":1}\n!0|CALL_NOT_CLOSED\nE0|whole\nB1|g\nA1|{}\nE1|whole\nF0|tool_calls\n",
+     0, 0},
     {"no closing brace", CALL "bash{command:" Q "ls" Q END,
      "B0|bash\nA0|{\"command\":\"ls\"\n!0|BRACE_MISSING\nA0|}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"no brackets at all", CALL "f{a:[1,{b:2" END,
@@ -123,19 +136,23 @@ static const reply_case cases[] = {
     {"missing bracket of an array", CALL "f{a:[1,2}" END,
      "B0|f\nA0|{\"a\":[1,2\n!0|BRACE_MISSING\nA0|]}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"no closing quote", CALL "bash{command:" Q "ls {x}}" END,
-     "B0|bash\nA0|{\"command\":\"ls {x}\n!0|QUOTE_MISSING\nA0|\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "B0|bash\nA0|{\"command\":\"ls {x}\n!0|QUOTE_MISSING\nA0|\"}\nE0|whole\nF0|tool_calls\n", 0,
+     0},
     {"no closing quote and no brace", CALL "bash{command:" Q "ls" END,
      "B0|bash\nA0|{\"command\":\"ls\n!0|QUOTE_MISSING\nA0|\"\n!0|BRACE_MISSING\nA0|}\nE0|whole\n"
      "F0|tool_calls\n", 0, 0},
     {"no closing quote in a list", CALL "f{a:[" Q "x" Q "," Q "y]}" END,
      "B0|f\nA0|{\"a\":[\"x\",\"y\n!0|QUOTE_MISSING\nA0|\"]}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"nothing closed at the end of the turn", CALL "bash{command:" Q "ls<turn|>",
-     "B0|bash\nA0|{\"command\":\"ls\n!0|QUOTE_MISSING\nA0|\"\n!0|BRACE_MISSING\nA0|}\n!0|CALL_NOT_CLOSED\n"
+     "B0|bash\nA0|{\"command\":\"ls\n!0|QUOTE_MISSING\nA0|\"\n!0|BRACE_MISSING\nA0|}\n"
+     "!0|CALL_NOT_CLOSED\n"
      "E0|whole\nF0|tool_calls\n", 0, 0},
     {"no opening quote", CALL "bash{command:ls -la, now" Q "}" END,
-     "B0|bash\nA0|{\n!0|QUOTE_UNOPENED\nA0|\"command\":\"ls -la, now\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "B0|bash\nA0|{\n!0|QUOTE_UNOPENED\nA0|\"command\":\"ls -la, now\"}\nE0|whole\n"
+     "F0|tool_calls\n", 0, 0},
     {"no quotes", CALL "bash{command:ls -la}" END,
-     "B0|bash\nA0|{\"command\":\"ls -la\"\n!0|UNQUOTED_STRING\nA0|}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "B0|bash\nA0|{\"command\":\"ls -la\"\n!0|UNQUOTED_STRING\nA0|}\nE0|whole\nF0|tool_calls\n",
+     0, 0},
     {"no quotes around braces and commas", CALL "bash{command:awk '{print $1, $2}' f}" END,
      "B0|bash\nA0|{\"command\":\"awk '{print $1, $2}' f\"\n!0|UNQUOTED_STRING\nA0|}\nE0|whole\n"
      "F0|tool_calls\n", 0, 0},
@@ -146,7 +163,8 @@ static const reply_case cases[] = {
      "B0|bash\nA0|{\"command\":\"make test\"\n!0|UNQUOTED_STRING\n!0|BRACE_MISSING\nA0|}\n"
      "!0|CALL_NOT_CLOSED\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"no comma", CALL "bash{command:" Q "ls" Q " timeout:5}" END,
-     "B0|bash\nA0|{\"command\":\"ls\"\n!0|COMMA_MISSING\nA0|,\"timeout\":5}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "B0|bash\nA0|{\"command\":\"ls\"\n!0|COMMA_MISSING\nA0|,\"timeout\":5}\nE0|whole\n"
+     "F0|tool_calls\n", 0, 0},
     {"no comma in a list", CALL "f{a:[" Q "x" Q " " Q "y" Q "]}" END,
      "B0|f\nA0|{\"a\":[\"x\"\n!0|COMMA_MISSING\nA0|,\"y\"]}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"no colon", CALL "bash{command" Q "ls" Q "}" END,
@@ -155,18 +173,23 @@ static const reply_case cases[] = {
      "B0|f\nA0|{\"a\":[1],\"b\":\"x\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
 
     /* ---- strings that hold marks ---- */
-    {"quote mark inside", CALL "edit{newString:" Q "a " Q "b" Q " c" Q ",oldString:" Q "x" Q "}" END,
+    {"quote mark inside", CALL "edit{newString:" Q "a " Q "b" Q " c" Q ",oldString:" Q "x" Q "}"
+     END,
      "B0|edit\nA0|{\"newString\":\"a <|\\\"|>b\n!0|QUOTE_INSIDE\nA0|<|\\\"|> c\n!0|QUOTE_INSIDE\n"
      "A0|\",\"oldString\":\"x\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"end mark inside", CALL "edit{newString:" Q "a" END "b" Q "}" END,
-     "B0|edit\nA0|{\"newString\":\"a<tool_call|>\n!0|MARK_INSIDE\nA0|b\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "B0|edit\nA0|{\"newString\":\"a<tool_call|>\n!0|MARK_INSIDE\nA0|b\"}\nE0|whole\n"
+     "F0|tool_calls\n", 0, 0},
     {"call mark inside", CALL "edit{newString:" Q "a<|tool_call>b" Q "}" END,
-     "B0|edit\nA0|{\"newString\":\"a<|tool_call>\n!0|MARK_INSIDE\nA0|b\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "B0|edit\nA0|{\"newString\":\"a<|tool_call>\n!0|MARK_INSIDE\nA0|b\"}\nE0|whole\n"
+     "F0|tool_calls\n", 0, 0},
     {"channel mark inside", CALL "edit{newString:" Q "a<|channel>b" Q "}" END,
-     "B0|edit\nA0|{\"newString\":\"a<|channel>\n!0|MARK_INSIDE\nA0|b\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "B0|edit\nA0|{\"newString\":\"a<|channel>\n!0|MARK_INSIDE\nA0|b\"}\nE0|whole\n"
+     "F0|tool_calls\n", 0, 0},
     {"comma and colon after a quote mark inside",
      CALL "edit{newString:" Q "x" Q ", y z: w" Q "}" END,
-     "B0|edit\nA0|{\"newString\":\"x<|\\\"|>, y \n!0|QUOTE_INSIDE\nA0|z: w\"}\nE0|whole\nF0|tool_calls\n", 0,
+     "B0|edit\nA0|{\"newString\":\"x<|\\\"|>, y \n!0|QUOTE_INSIDE\nA0|z: w\"}\nE0|whole\n"
+     "F0|tool_calls\n", 0,
      0},
 
     /* ---- other quotes ---- */
@@ -176,10 +199,12 @@ static const reply_case cases[] = {
     {"key in quote marks", CALL "bash{" Q "command" Q ":" Q "ls" Q "}" END,
      "B0|bash\nA0|{\n!0|QUOTED_KEY\nA0|\"command\":\"ls\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"single quotes", CALL "bash{command:'it\\'s',timeout:5}" END,
-     "B0|bash\nA0|{\n!0|FOREIGN_QUOTES\nA0|\"command\":\"it's\",\"timeout\":5}\nE0|whole\nF0|tool_calls\n", 0,
+     "B0|bash\nA0|{\n!0|FOREIGN_QUOTES\nA0|\"command\":\"it's\",\"timeout\":5}\nE0|whole\n"
+     "F0|tool_calls\n", 0,
      0},
     {"surrogate pair", CALL "f{a:\"\\ud83d\\ude0a \\ud83d \\ud83d\\u0041 \\q\"}" END,
-     "B0|f\nA0|{\n!0|FOREIGN_QUOTES\nA0|\"a\":\"😊 \xef\xbf\xbd \xef\xbf\xbd" "A \\\\q\"}\nE0|whole\n"
+     "B0|f\nA0|{\n!0|FOREIGN_QUOTES\nA0|\"a\":\"😊 \xef\xbf\xbd \xef\xbf\xbd" "A \\\\q\"}\n"
+     "E0|whole\n"
      "F0|tool_calls\n", 0, 0},
     {"quote inside JSON quotes", CALL "bash{command:\"say \"hi\" now\"}" END,
      "B0|bash\nA0|{\n!0|FOREIGN_QUOTES\nA0|\"command\":\"say \\\"hi\n!0|QUOTE_INSIDE\nA0|\\\" now\n"
@@ -187,7 +212,8 @@ static const reply_case cases[] = {
 
     /* ---- the schema decides ---- */
     {"number as string", CALL "bash{timeout:" Q "120" Q ",command:" Q "5" Q "}" END,
-     "B0|bash\nA0|{\"timeout\":120\n!0|NUMBER_AS_STRING\nA0|,\"command\":\"5\"}\nE0|whole\nF0|tool_calls\n", 0,
+     "B0|bash\nA0|{\"timeout\":120\n!0|NUMBER_AS_STRING\nA0|,\"command\":\"5\"}\nE0|whole\n"
+     "F0|tool_calls\n", 0,
      0},
     {"boolean as string", CALL "bash{background:" Q "True" Q ",command:" Q "true" Q "}" END,
      "B0|bash\nA0|{\"background\":true\n!0|BOOLEAN_AS_STRING\nA0|,\"command\":\"true\"}\nE0|whole\n"
@@ -196,37 +222,49 @@ static const reply_case cases[] = {
      "B0|bash\nA0|{\"command\":\"5\"\n!0|STRING_AS_LITERAL\nA0|}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"list as string", CALL "edit{lines:" Q "[1, 2]" Q "}" END,
      "B0|edit\nA0|{\"lines\":[1, 2]\n!0|JSON_AS_STRING\nA0|}\nE0|whole\nF0|tool_calls\n", 0, 0},
-    {"numbers inside values", CALL "edit{lines:[" Q "1" Q ",2],opts:{depth:" Q "2.5" Q ",tags:[3]}}" END,
-     "B0|edit\nA0|{\"lines\":[1\n!0|NUMBER_AS_STRING\nA0|,2],\"opts\":{\"depth\":2.5\n!0|NUMBER_AS_STRING\n"
+    {"numbers inside values", CALL "edit{lines:[" Q "1" Q ",2],opts:{depth:" Q "2.5" Q ","
+     "tags:[3]}}" END,
+     "B0|edit\nA0|{\"lines\":[1\n!0|NUMBER_AS_STRING\nA0|,2],\"opts\":{\"depth\":2.5\n"
+     "!0|NUMBER_AS_STRING\n"
      "A0|,\"tags\":[\"3\"\n!0|STRING_AS_LITERAL\nA0|]}}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"anyOf and $ref", CALL "edit{limit:" Q "7" Q ",mode:" Q "2" Q "}" END,
-     "B0|edit\nA0|{\"limit\":7\n!0|NUMBER_AS_STRING\nA0|,\"mode\":2\n!0|NUMBER_AS_STRING\nA0|}\nE0|whole\n"
+     "B0|edit\nA0|{\"limit\":7\n!0|NUMBER_AS_STRING\nA0|,\"mode\":2\n!0|NUMBER_AS_STRING\nA0|}\n"
+     "E0|whole\n"
      "F0|tool_calls\n", 0, 0},
     {"text where a number should be", CALL "bash{timeout:" Q "soon" Q "}" END,
      "B0|bash\nA0|{\"timeout\":\"soon\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"Python's literals", CALL "bash{background:False,timeout:+5}" END,
-     "B0|bash\nA0|{\"background\":false\n!0|LITERAL_SPELLING\nA0|,\"timeout\":5\n!0|LITERAL_SPELLING\nA0|}\n"
+     "B0|bash\nA0|{\"background\":false\n!0|LITERAL_SPELLING\nA0|,\"timeout\":5\n"
+     "!0|LITERAL_SPELLING\nA0|}\n"
      "E0|whole\nF0|tool_calls\n", 0, 0},
     {"numbers out of range", CALL "f{a:1e999,b:123456789012345678901234567890}" END,
-     "B0|f\nA0|{\"a\":\"1e999\"\n!0|UNQUOTED_STRING\nA0|,\"b\":123456789012345678901234567890}\nE0|whole\n"
+     "B0|f\nA0|{\"a\":\"1e999\"\n!0|UNQUOTED_STRING\nA0|,\"b\":123456789012345678901234567890}\n"
+     "E0|whole\n"
      "F0|tool_calls\n", 0, 0},
     {"unknown tool", CALL "nope{a:" Q "1" Q ",b:True}" END,
-     "B0|nope\nA0|{\"a\":\"1\",\"b\":true\n!0|LITERAL_SPELLING\nA0|}\nE0|whole\nF0|tool_calls\n", 0, 0},
-    {"arguments in a container", CALL "bash{arguments:{command:" Q "ls" Q ",timeout:" Q "5" Q "}}" END,
-     "B0|bash\nA0|{\n!0|NUMBER_AS_STRING\nA0|\"command\":\"ls\",\"timeout\":5\n!0|ARGUMENTS_BURIED\nA0|}\n"
+     "B0|nope\nA0|{\"a\":\"1\",\"b\":true\n!0|LITERAL_SPELLING\nA0|}\nE0|whole\nF0|tool_calls\n",
+     0, 0},
+    {"arguments in a container", CALL "bash{arguments:{command:" Q "ls" Q ",timeout:" Q "5"
+     Q "}}" END,
+     "B0|bash\nA0|{\n!0|NUMBER_AS_STRING\nA0|\"command\":\"ls\",\"timeout\":5\n"
+     "!0|ARGUMENTS_BURIED\nA0|}\n"
      "E0|whole\nF0|tool_calls\n", 0, 0},
-    {"arguments beside a container", CALL "edit{filePath:" Q "a" Q ",input:{oldString:" Q "b" Q "}}" END,
+    {"arguments beside a container", CALL "edit{filePath:" Q "a" Q ",input:{oldString:" Q "b"
+     Q "}}" END,
      "B0|edit\nA0|{\"filePath\":\"a\",\"oldString\":\"b\"\n!0|ARGUMENTS_BURIED\nA0|}\nE0|whole\n"
      "F0|tool_calls\n", 0, 0},
     {"an unknown container is left alone", CALL "bash{extra:{x:1},command:" Q "ls" Q "}" END,
      "B0|bash\nA0|{\"extra\":{\"x\":1},\"command\":\"ls\"}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"repeated key", CALL "bash{command:" Q "a" Q ",command:" Q "b" Q ",timeout:1}" END,
-     "B0|bash\nA0|{\"command\":\"a\"\n!0|DUPLICATE_KEY\nA0|,\"timeout\":1}\nE0|whole\nF0|tool_calls\n", 0, 0},
+     "B0|bash\nA0|{\"command\":\"a\"\n!0|DUPLICATE_KEY\nA0|,\"timeout\":1}\nE0|whole\n"
+     "F0|tool_calls\n", 0, 0},
 
     /* ---- worse ---- */
-    {"no argument list", CALL "now" END, "B0|now\nA0|{\n!0|NO_ARGUMENTS\nA0|}\nE0|whole\nF0|tool_calls\n", 0,
+    {"no argument list", CALL "now" END, "B0|now\nA0|{\n!0|NO_ARGUMENTS\nA0|}\nE0|whole\n"
+     "F0|tool_calls\n", 0,
      0},
-    {"no name", CALL "{a:1}" END, "!-1|CALL_WITHOUT_NAME\nC|call:{a:1}\n!-1|STRAY_MARK\nF0|stop\n", 0, 0},
+    {"no name", CALL "{a:1}" END, "!-1|CALL_WITHOUT_NAME\nC|call:{a:1}\n!-1|STRAY_MARK\n"
+     "F0|stop\n", 0, 0},
     {"key without value", CALL "f{a,b:1}" END,
      "B0|f\nA0|{\n!0|KEY_WITHOUT_VALUE\nA0|\"b\":1}\nE0|whole\nF0|tool_calls\n", 0, 0},
     {"key with nothing behind", CALL "f{a:,b:1}" END,
@@ -338,7 +376,8 @@ static void test_too_large(void **state)
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const char reply[] = CALL "edit{filePath:" Q "a.c" Q ",lines:[1,2],oldString:" Q "\"x\"\n}" Q "}" END;
+    static const char reply[] = CALL "edit{filePath:" Q "a.c" Q ",lines:[1,2],oldString:"
+        Q "\"x\"\n}" Q "}" END;
     jl_reply r;
     jl_error err = {0};
     jl_conversation *conv;

@@ -1,5 +1,5 @@
-/* Conversations from request bodies. The first byte holds the options. Both formats must render what
- * loads, or refuse it with a message. */
+/* Conversations from request bodies. The first byte holds the options. Both formats must render
+ * what loads, or refuse it with a message. */
 #include <string.h>
 
 #include "fuzz.h"

@@ -1,6 +1,6 @@
-/* The reply reader. The first byte chooses tools, state and finish, the second how the text is cut.
- * Bytes 0xf4 .. 0xff stand for marks, the rest is text. Read whole and in pieces the reply must give
- * the same events, and whole calls whole JSON objects. */
+/* The reply reader. The first byte chooses tools, state and finish, the second how the text is
+ * cut. Bytes 0xf4 .. 0xff stand for marks, the rest is text. Read whole and in pieces the reply
+ * must give the same events, and whole calls whole JSON objects. */
 #include <string.h>
 
 #include "chat/replay.h"
