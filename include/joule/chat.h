@@ -1,10 +1,10 @@
-/* Conversations to tokens, and tokens back to messages: rendering of chat prompts and an incremental
- * parser of replies (text, thoughts, tool calls). The chat format is chosen from the template text in
- * the model file; an unknown template is refused, never replaced.
+/* Conversations to tokens, and tokens back to messages: rendering of chat prompts and an
+ * incremental parser of replies (text, thoughts, tool calls). The chat format is chosen from the
+ * template text in the model file; an unknown template is refused, never replaced.
  *
  * Marker tokens are written by id. Text that comes from people, tools or files is never parsed for
- * special tokens. Strings given with a length may hold any bytes; invalid UTF-8 is replaced by U+FFFD.
- * Objects are thread-compatible; a jl_chat is immutable and thread-safe. */
+ * special tokens. Strings given with a length may hold any bytes; invalid UTF-8 is replaced by
+ * U+FFFD. Objects are thread-compatible; a jl_chat is immutable and thread-safe. */
 #ifndef JL_JOULE_CHAT_H
 #define JL_JOULE_CHAT_H
 

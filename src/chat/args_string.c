@@ -185,6 +185,7 @@ bool jl_args_on_string(jl_args *a, jl_symbol s)
     jl_args_put_held(a);
     if (a->delim && s.c == '\\') {
         a->escape[0] = s.c;
+        a->escape[1] = 0;
         a->n_escape = 1;
         return false;
     }
