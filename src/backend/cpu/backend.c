@@ -32,6 +32,7 @@ static void layout(cpu_backend *c, jl_arena *arena)
     take_act(arena, &c->act, n_tokens * round_up(l->n_in, 32));
     take_act(arena, &c->act_h, n_used * l->n_ff_expert);
     c->h = jl_arena_take(arena, n_used * l->n_ff_expert * sizeof *c->h);
+    c->router = jl_arena_take(arena, n_tokens * l->n_expert * sizeof *c->router);
     for (int i = 0; i < 2; i++)
         c->rope[i] = jl_arena_take(arena, n_tokens * l->head_dim * sizeof *c->rope[i]);
     c->tiles = jl_arena_take(arena, n_tokens * sizeof *c->tiles);

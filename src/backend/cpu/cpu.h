@@ -32,6 +32,7 @@ typedef struct {
     cpu_act act;      /* [n_tokens][n_in] */
     cpu_act act_h;    /* [n_tokens * n_used][n_ff_expert] */
     float *h;         /* the same as F32, for float experts */
+    float *router;    /* [n_tokens][n_expert] logits, then probabilities */
     float *rope[2];   /* [n_tokens][head_dim]: cos, sin */
     uint32_t rope_dim[2];
     cpu_tile *tiles;  /* [n_tokens] */

@@ -54,22 +54,36 @@ static void choose(const jl_router_args *a, size_t t, float *p, float *taken)
     }
 }
 
-static void router_rows(void *ctx, int ith, int nth)
+/* Router logits in tiles of experts, so that even one token keeps every thread busy. */
+enum { ROUTER_TILE = 16 };
+
+static void router_tiles(void *ctx, int ith, int nth)
 {
     const router_ctx *r = ctx;
-    const jl_router_args *a = r->a;
-    const jl_range rows = jl_split(a->x->ne[1], 1, ith, nth);
-    float *p = cpu_tmp(r->c, ith);
+    const jl_tensor *w = r->a->w;
+    const uint32_t n_expert = w->ne[1];
+    const jl_range tiles = jl_split((n_expert + ROUTER_TILE - 1) / ROUTER_TILE, 1, ith, nth);
 
-    for (size_t t = rows.begin; t < rows.end; t++) {
+    for (size_t i = tiles.begin; i < tiles.end; i++) {
+        const uint32_t row = (uint32_t)i * ROUTER_TILE;
         const jl_mm_args mm = {
-            .w = jl_tensor_host(a->w), .w_stride = a->w->row_bytes, .n_rows = a->w->ne[1],
-            .n_in = a->w->ne[0], .x = jl_tensor_row(a->x, t), .n_cols = 1, .y = p,
-            .y_stride = a->w->ne[1], .scratch = cpu_mm_scratch(r->c, ith),
+            .w = jl_tensor_host(w) + row * w->row_bytes, .w_stride = w->row_bytes,
+            .n_rows = n_expert - row < ROUTER_TILE ? n_expert - row : ROUTER_TILE,
+            .n_in = w->ne[0], .x = jl_tensor_f32(r->a->x), .n_cols = r->a->x->ne[1],
+            .y = r->c->router + row, .y_stride = n_expert, .scratch = cpu_mm_scratch(r->c, ith),
         };
-        r->c->k.mm[a->w->type](&mm);
-        choose(a, t, p, p + a->w->ne[1]);
+        r->c->k.mm[w->type](&mm);
     }
+}
+
+static void choose_rows(void *ctx, int ith, int nth)
+{
+    const router_ctx *r = ctx;
+    const uint32_t n_expert = r->a->w->ne[1];
+    const jl_range rows = jl_split(r->a->x->ne[1], 1, ith, nth);
+
+    for (size_t t = rows.begin; t < rows.end; t++)
+        choose(r->a, t, r->c->router + t * n_expert, cpu_tmp(r->c, ith));
 }
 
 void cpu_router(jl_backend *be, const jl_router_args *a)
@@ -77,10 +91,11 @@ void cpu_router(jl_backend *be, const jl_router_args *a)
     cpu_backend *c = cpu_of(be);
     router_ctx r = {.c = c, .a = a};
 
+    jl_pool_run(c->pool, router_tiles, &r);
     if (a->x->ne[1] == 1)
-        router_rows(&r, 0, 1);
+        choose_rows(&r, 0, 1);
     else
-        jl_pool_run(c->pool, router_rows, &r);
+        jl_pool_run(c->pool, choose_rows, &r);
 }
 
 typedef struct {
