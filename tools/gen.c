@@ -107,11 +107,23 @@ static void warn_context(const gen *g)
                 g->n_ctx, info.n_ctx_train);
 }
 
+/* Called by the engine between layers. */
+static void on_prefill(void *ctx, size_t n_done, size_t n_total)
+{
+    const gen *g = ctx;
+
+    (void)n_total;
+    if (g->progress)
+        ui_progress_show(g->progress, (double)(g->n_before + n_done) / (double)g->n_total, NULL);
+}
+
 static jl_status make_session(gen *g, jl_error *err)
 {
     jl_session_params params;
 
     load_session_params(g->o, &params);
+    params.progress = on_prefill;
+    params.progress_ctx = g;
     jl_status status = load_check_memory(g->o, g->model, &params, err);
     if (status == JL_OK)
         status = jl_session_create(g->model, &params, &g->session, err);
@@ -209,13 +221,16 @@ jl_status gen_prefill(gen *g, const int32_t *tokens, size_t n, jl_error *err)
         return status;
     const size_t cached = g->history.n;
     ui_progress_start(&progress, g->o, "reading the prompt");
+    g->progress = &progress;
+    g->n_total = n - cached;
     while (status == JL_OK && g->history.n < n) {
         const size_t at = g->history.n;
         const size_t count = n - at < batch ? n - at : batch;
-        ui_progress_show(&progress, (double)(at - cached) / (double)(n - cached), NULL);
+        g->n_before = at - cached;
         status = ui_interrupted ? tool_error(err, JL_CANCELLED, "interrupted")
                                 : append(g, tokens + at, count, at + count == n, err);
     }
+    g->progress = NULL;
     ui_progress_end(&progress);
     g->stats.n_cached += cached;
     g->stats.n_prompt += g->history.n - cached;

@@ -5,6 +5,7 @@
 #include "joule/joule.h"
 #include "load.h"
 #include "opt.h"
+#include "ui.h"
 
 typedef struct {
     double load_s;
@@ -22,6 +23,8 @@ typedef struct {
     token_list history; /* tokens of the sequence; room for the whole context */
     uint32_t n_ctx;
     gen_stats stats;
+    ui_progress *progress; /* while the prompt is read */
+    size_t n_before, n_total; /* prompt tokens computed before this call, and to compute */
 } gen;
 
 /* Opens the model, compares its need with free memory, makes session and sampler. On failure

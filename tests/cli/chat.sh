@@ -41,5 +41,22 @@ if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
     grep -q "forget the conversation" "$T/screen" && pass "/help" || fail "/help" "$(cat "$T/screen")"
     grep -q "no tool call waits" "$T/screen" && pass "/result without a call" || fail "/result without a call"
     grep -q "What" "$T/state/joule/history" 2>/dev/null && pass "the history is kept" || fail "the history is kept" "$(cat "$T/screen")"
+    # Ctrl-C during an answer that would not end, then another message.
+    (
+        sleep 1
+        printf 'Tell me a story.\r'
+        sleep 2
+        printf '\003'
+        sleep 1
+        printf '/help\r'
+        sleep 1
+        printf '/exit\r'
+        sleep 1
+    ) | HOME=$T TERM=xterm script -qec "'$J' run --ignore-eos" /dev/null >"$T/screen" 2>&1
+    is "a chat goes on after Ctrl-C" 0 "$?"
+    grep -q "(stopped)" "$T/screen" && pass "which stops the answer" ||
+        fail "which stops the answer" "$(cat "$T/screen")"
+    grep -q "forget the conversation" "$T/screen" && pass "and only the answer" ||
+        fail "and only the answer" "$(cat "$T/screen")"
 fi
 finish
