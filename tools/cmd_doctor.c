@@ -40,9 +40,9 @@ static void on_finding(void *ctx, const jl_check_finding *f)
     ui_progress_end(&d->progress);
     if (opt_on(d->o, OPT_JSON)) {
         printf("{\"result\":\"%s\",\"what\":", marks[f->result]);
-        json_string(stdout, f->what, strlen(f->what));
+        json_print_string(stdout, f->what, strlen(f->what));
         fputs(",\"text\":", stdout);
-        json_string(stdout, f->text, strlen(f->text));
+        json_print_string(stdout, f->text, strlen(f->text));
         puts("}");
     } else {
         printf("%-5s %-18s %s\n", marks[f->result], f->what, f->text);

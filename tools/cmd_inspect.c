@@ -88,7 +88,7 @@ static void print_text(const facts *f)
 static void json_text(const char *key, const char *s)
 {
     printf("  \"%s\": ", key);
-    json_string(stdout, s, strlen(s));
+    json_print_string(stdout, s, strlen(s));
     puts(",");
 }
 

@@ -15,7 +15,7 @@ static void print_pieces(const jl_model *model, const token_list *tokens)
         size_t len;
         const char *s = jl_token_text(model, tokens->ids[i], &len);
         fprintf(stderr, "%7d  ", tokens->ids[i]);
-        json_string(stderr, s, len);
+        json_print_string(stderr, s, len);
         fputc('\n', stderr);
     }
 }

@@ -20,7 +20,7 @@ static size_t sequence(const unsigned char *s, size_t len)
     return cp < least[n] || cp > 0x10FFFF || (cp >= 0xD800 && cp < 0xE000) ? 0 : n;
 }
 
-void json_string(FILE *f, const char *s, size_t len)
+void json_print_string(FILE *f, const char *s, size_t len)
 {
     fputc('"', f);
     for (size_t i = 0; i < len;) {

@@ -64,6 +64,17 @@ typedef enum {
     OPT_REPETITIONS,
     OPT_FORMAT,
     OPT_ROOFLINE,
+    OPT_HOST,
+    OPT_PORT,
+    OPT_API_KEY,
+    OPT_ALIAS,
+    OPT_PARALLEL,
+    OPT_QUEUE,
+    OPT_CACHE_RAM,
+    OPT_MAX_STALL,
+    OPT_DROP_THINKING,
+    OPT_CORS_ORIGIN,
+    OPT_TIMEOUT,
     OPT_COLOR,
     OPT_NO_COLOR,
     OPT_VERBOSE,
@@ -93,6 +104,7 @@ typedef enum {
     CMD_SYNTH,
     CMD_DOCTOR,
     CMD_BENCH,
+    CMD_SERVE,
     CMD_HELP,
     CMD_VERSION,
     CMD_COMPLETION,
@@ -179,6 +191,7 @@ int cmd_logits(const opts *o);
 int cmd_synth(const opts *o);
 int cmd_doctor(const opts *o);
 int cmd_bench(const opts *o);
+int cmd_serve(const opts *o);
 int cmd_help(const opts *o);
 int cmd_version(const opts *o);
 int cmd_completion(const opts *o);

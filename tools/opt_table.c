@@ -3,8 +3,8 @@
 
 #define C(x)       (1u << CMD_##x)
 #define GEN        C(RUN)
-#define COMPUTE    (C(RUN) | C(LOGITS) | C(DOCTOR) | C(BENCH))
-#define ENGINE     (C(RUN) | C(LOGITS) | C(BENCH))
+#define COMPUTE    (C(RUN) | C(LOGITS) | C(DOCTOR) | C(BENCH) | C(SERVE))
+#define ENGINE     (C(RUN) | C(LOGITS) | C(BENCH) | C(SERVE))
 #define MODEL_CMDS (COMPUTE | C(TOKENIZE) | C(DETOKENIZE) | C(INSPECT))
 #define EVERY      ((1u << CMD_COUNT) - 1)
 
@@ -39,7 +39,7 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_SYSTEM] = TEXT("system", 0, "sys", OPT_T_TEXT, "TEXT", NULL, GEN,
                         "instructions put before the conversation"),
     [OPT_RAW] = FLAG("raw", 0, NULL, GEN, "continue the text as it is, without the chat template"),
-    [OPT_THINK] = CHOICE("think", 0, NULL, "on|off", "off", GEN,
+    [OPT_THINK] = CHOICE("think", 0, NULL, "on|off", "off", GEN | C(SERVE),
                          "whether the model may think before it answers"),
     [OPT_HIDE_THINKING] = FLAG("hide-thinking", 0, NULL, GEN, "do not show what the model thinks"),
     [OPT_TOOLS] = TEXT("tools", 0, NULL, OPT_T_PATH, "FILE", NULL, GEN,
@@ -150,6 +150,30 @@ const opt_def opt_table[OPT_COUNT] = {
                           "how the results are printed"),
     [OPT_ROOFLINE] = FLAG("roofline", 0, NULL, C(BENCH),
                           "measure what the machine could do, without a model"),
+    [OPT_HOST] = TEXT("host", 0, NULL, OPT_T_TEXT, "ADDRESS", "127.0.0.1", C(SERVE),
+                      "address to listen on; 0.0.0.0 lets other machines in: give an API key then"),
+    [OPT_PORT] = NUM("port", 0, NULL, OPT_T_INT, -1, 65535, "9931", C(SERVE),
+                     "port to listen on; -1: any free one"),
+    [OPT_API_KEY] = TEXT("api-key", 0, NULL, OPT_T_TEXT, "KEY", NULL, C(SERVE),
+                         "clients must send this key; better given in the environment, where "
+                         "other users do not see it"),
+    [OPT_ALIAS] = TEXT("alias", 'a', NULL, OPT_T_TEXT, "NAME", NULL, C(SERVE),
+                       "a second name of the model for clients"),
+    [OPT_PARALLEL] = NUM("parallel", 0, "np", OPT_T_INT, 1, 64, "4", C(SERVE),
+                         "answers that are written at the same time"),
+    [OPT_QUEUE] = NUM("queue", 0, NULL, OPT_T_INT, 1, 4096, "64", C(SERVE),
+                      "requests that may wait beyond that; more are told to come again"),
+    [OPT_CACHE_RAM] = NUM("cache-ram", 0, "cram", OPT_T_INT, 0, 1 << 22, "1024", C(SERVE),
+                          "MiB for conversations that can be continued without reading them again"),
+    [OPT_MAX_STALL] = NUM("max-stall", 0, NULL, OPT_T_INT, 20, 60000, "500", C(SERVE),
+                          "longest pause of running answers, in ms, while a prompt is read"),
+    [OPT_DROP_THINKING] = FLAG("drop-thinking", 0, NULL, C(SERVE),
+                               "forget thoughts of earlier turns, as the template does; costs reading "
+                               "the last turn again"),
+    [OPT_CORS_ORIGIN] = TEXT("cors-origin", 0, NULL, OPT_T_TEXT, "ORIGIN", NULL, C(SERVE),
+                             "let web pages of this origin use the server; * for all"),
+    [OPT_TIMEOUT] = NUM("timeout", 0, NULL, OPT_T_INT, 1, 86400, "60", C(SERVE),
+                        "seconds after which a client that sends or reads nothing is dropped"),
     [OPT_COLOR] =
         CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),
     [OPT_NO_COLOR] = FLAG("no-color", 0, NULL, GEN, "same as --color never; NO_COLOR works too"),
@@ -212,6 +236,12 @@ const cmd_def cmd_table[CMD_COUNT] = {
          "bandwidth and int8 peak is measured in the same run.",
          "joule bench -m model.gguf\njoule bench -m model.gguf -p 512,2048 -n 32 -d 0,8192 -o csv\n"
          "joule bench --roofline\n", cmd_bench},
+    [CMD_SERVE] = {"serve", "", 0, "answer HTTP clients: OpenAI, Anthropic and Ollama APIs",
+                   "Prints its address and serves until Ctrl-C. Conversations that come back are "
+                   "continued where they ended. Without -c the context is chosen from free memory.",
+                   "joule serve\n"
+                   "joule serve -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 32768 --parallel 2\n",
+                   cmd_serve},
     [CMD_HELP] = {"help", "[COMMAND]", 1, "help on a command",
                   "Prints the commands, or the options "
                   "of one command.",

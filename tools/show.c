@@ -83,7 +83,7 @@ static void end_call(show *s, const jl_chat_event *e)
         return;
     end_thought(s);
     printf("%s{\"name\":", s->line_open ? "\n" : "");
-    json_string(stdout, s->name, strlen(s->name));
+    json_print_string(stdout, s->name, strlen(s->name));
     printf(",\"arguments\":%.*s}\n", s->call_len ? (int)s->call_len : 2,
            s->call_len ? s->call : "{}");
     fflush(stdout);

@@ -1,4 +1,5 @@
-/* Threads, locks and conditions, for queues between a few long-lived threads. Compute uses pool.h. */
+/* Threads, locks and conditions, for queues between a few long-lived threads. Compute uses pool.h.
+ */
 #ifndef JL_BASE_THREAD_H
 #define JL_BASE_THREAD_H
 
@@ -19,7 +20,8 @@ typedef struct jl_thread jl_thread;
 typedef void jl_thread_fn(void *ctx);
 
 /* Starts a thread that blocks all signals, so that they reach the main thread. */
-JL_MUST_CHECK jl_status jl_thread_start(jl_thread_fn *fn, void *ctx, jl_thread **out, jl_error *err);
+JL_MUST_CHECK jl_status jl_thread_start(jl_thread_fn *fn, void *ctx, jl_thread **out,
+                                        jl_error *err);
 void jl_thread_join(jl_thread *thread); /* frees it; NULL is fine */
 
 #endif

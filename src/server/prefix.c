@@ -222,8 +222,8 @@ void jl_prefix_give_back(jl_prefix *p, int32_t seq)
 
 void jl_prefix_get_stats(const jl_prefix *p, jl_prefix_stats *out)
 {
-    *out = (jl_prefix_stats){
-        .n_hits = p->n_hits, .n_misses = p->n_misses, .n_evicted = p->n_evicted};
+    *out =
+        (jl_prefix_stats){.n_hits = p->n_hits, .n_misses = p->n_misses, .n_evicted = p->n_evicted};
     for (uint32_t i = 0; i < p->n_seq; i++) {
         out->n_entries += p->slots[i].state == SLOT_ENTRY;
         out->n_running += p->slots[i].state == SLOT_RUNNING;

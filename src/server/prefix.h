@@ -1,6 +1,6 @@
-/* The prefix cache in memory. An entry is a sequence of the session with the exact tokens it holds; a
- * request forks the entry that shares the longest prefix with its prompt, and reads only the rest.
- * Forks share KV pages, so entries of one conversation store each token once.
+/* The prefix cache in memory. An entry is a sequence of the session with the exact tokens it holds;
+ * a request forks the entry that shares the longest prefix with its prompt, and reads only the
+ * rest. Forks share KV pages, so entries of one conversation store each token once.
  *
  * Used by the engine thread alone. */
 #ifndef JL_SERVER_PREFIX_H
@@ -19,8 +19,8 @@ typedef struct {
 
 typedef struct {
     uint32_t n_entries, n_running;
-    uint64_t n_tokens;                /* of all entries; shared ones counted each time */
-    uint64_t n_hits, n_misses;        /* lookups that found something, and not */
+    uint64_t n_tokens;         /* of all entries; shared ones counted each time */
+    uint64_t n_hits, n_misses; /* lookups that found something, and not */
     uint64_t n_evicted;
 } jl_prefix_stats;
 
@@ -40,8 +40,8 @@ size_t jl_prefix_find(jl_prefix *p, const int32_t *tokens, size_t n, int32_t *sr
 /* Forks the longest prefix into dst, an empty sequence from jl_prefix_take; returns its length. */
 size_t jl_prefix_fork(jl_prefix *p, const int32_t *tokens, size_t n, int32_t dst);
 
-/* A running sequence becomes an entry that holds what has been read of tokens (copied). An entry with
- * the same tokens is replaced. Without memory the sequence is given back. */
+/* A running sequence becomes an entry that holds what has been read of tokens (copied). An entry
+ * with the same tokens is replaced. Without memory the sequence is given back. */
 void jl_prefix_keep(jl_prefix *p, int32_t seq, const int32_t *tokens, jl_prefix_kind kind);
 /* Makes an entry of the first n tokens of a running sequence, if there is room for one. */
 void jl_prefix_checkpoint(jl_prefix *p, int32_t seq, const int32_t *tokens, size_t n,

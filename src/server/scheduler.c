@@ -1,7 +1,7 @@
-/* Continuous batching. Every job is a list of tokens of which the sequence holds n_past; a step brings
- * the sequences forward: by one token where one is missing (an answer being written), by a slice where
- * more are (a prompt being read). Because the logits of a token depend on its sequence alone, neither
- * the batching nor the cache changes an answer. */
+/* Continuous batching. Every job is a list of tokens of which the sequence holds n_past; a step
+ * brings the sequences forward: by one token where one is missing (an answer being written), by a
+ * slice where more are (a prompt being read). Because the logits of a token depend on its sequence
+ * alone, neither the batching nor the cache changes an answer. */
 #include "server/scheduler.h"
 
 #include <string.h>
@@ -33,8 +33,8 @@ struct jl_scheduler {
     jl_piece *pieces;   /* [n_parallel] */
     jl_job **piece_job; /* [n_parallel] */
     uint32_t n_pieces;
-    uint32_t n_answers;  /* pieces that continue an answer */
-    size_t n_slice;      /* tokens of prompts in the pieces */
+    uint32_t n_answers; /* pieces that continue an answer */
+    size_t n_slice;     /* tokens of prompts in the pieces */
 };
 
 static bool is_answering(const jl_job *j)
@@ -94,8 +94,8 @@ static void add_mark(jl_job *j, size_t at)
     j->n_marks++;
 }
 
-/* Whether a running job is about to read much of what this one needs: then it waits and branches off
- * there, instead of reading the same tokens beside it. */
+/* Whether a running job is about to read much of what this one needs: then it waits and branches
+ * off there, instead of reading the same tokens beside it. */
 static bool should_wait(jl_scheduler *s, const jl_job *j)
 {
     int32_t src;
@@ -179,7 +179,8 @@ static void admit(jl_scheduler *s)
             continue;
         }
         jl_job *j = queue_remove(s, link);
-        if (!job_start(s, j)) { /* cannot happen while n_running < n_parallel; wait for a sequence */
+        if (!job_start(s,
+                       j)) { /* cannot happen while n_running < n_parallel; wait for a sequence */
             j->next = *link;
             *link = j;
             s->n_queued++;
@@ -501,8 +502,10 @@ static jl_status check_job(const jl_scheduler *s, const jl_job *j, jl_error *err
     if (j->n_prompt == 0 || j->n_new_max == 0)
         return jl_fail(err, JL_INVALID, "a job needs a prompt and room for at least one token");
     if (j->n_prompt > n_ctx || j->n_new_max > n_ctx - j->n_prompt)
-        return jl_fail(err, JL_INVALID, "%zu prompt tokens and %zu new ones exceed the context of %u "
-                       "tokens", j->n_prompt, j->n_new_max, n_ctx);
+        return jl_fail(err, JL_INVALID,
+                       "%zu prompt tokens and %zu new ones exceed the context of %u "
+                       "tokens",
+                       j->n_prompt, j->n_new_max, n_ctx);
     return JL_OK;
 }
 

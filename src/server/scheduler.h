@@ -1,6 +1,6 @@
 /* The engine thread: it alone owns the session. Jobs wait in a queue, run together (one token for
- * every running answer plus a slice of the prompts being read, in one evaluation), and leave what they
- * read in the prefix cache. Sleeps when there is nothing to do. */
+ * every running answer plus a slice of the prompts being read, in one evaluation), and leave what
+ * they read in the prefix cache. Sleeps when there is nothing to do. */
 #ifndef JL_SERVER_SCHEDULER_H
 #define JL_SERVER_SCHEDULER_H
 
@@ -14,8 +14,8 @@ typedef struct jl_scheduler jl_scheduler;
 typedef struct jl_job jl_job;
 
 typedef enum {
-    JL_JOB_STOPPED,   /* on_token said so */
-    JL_JOB_LENGTH,    /* n_new_max tokens were generated */
+    JL_JOB_STOPPED, /* on_token said so */
+    JL_JOB_LENGTH,  /* n_new_max tokens were generated */
     JL_JOB_CANCELLED,
     JL_JOB_FAILED
 } jl_job_end;
@@ -26,14 +26,15 @@ typedef struct {
     bool (*on_token)(void *ctx, int32_t token, const float *logits);
     /* NULL, or the tokens that may come next (see jl_sampler_pick); may return NULL for all. */
     const uint32_t *(*allowed)(void *ctx);
-    void (*on_progress)(void *ctx); /* a slice of the prompt was read; stats are current. May be NULL */
+    void (*on_progress)(
+        void *ctx); /* a slice of the prompt was read; stats are current. May be NULL */
     /* The last call: the job is its owner's again. err is set for JL_JOB_FAILED. */
     void (*on_end)(void *ctx, jl_job_end end, const jl_error *err);
 } jl_job_events;
 
 typedef struct {
-    size_t n_cached; /* prompt tokens found in the cache */
-    size_t n_read;   /* prompt tokens computed so far */
+    size_t n_cached;                                /* prompt tokens found in the cache */
+    size_t n_read;                                  /* prompt tokens computed so far */
     uint64_t submit_ns, start_ns, first_ns, end_ns; /* jl_time_ns; 0: not yet */
 } jl_job_stats;
 
@@ -42,12 +43,12 @@ enum { JL_JOB_MARKS = 8 };
 struct jl_job {
     /* The owner's, set before submit and unchanged until on_end. */
     jl_sampler *sampler;
-    int32_t *tokens;  /* [n_prompt + n_new_max]: the prompt, then what is generated */
-    size_t n_prompt;  /* >= 1 */
-    size_t n_new_max; /* >= 1 */
+    int32_t *tokens;            /* [n_prompt + n_new_max]: the prompt, then what is generated */
+    size_t n_prompt;            /* >= 1 */
+    size_t n_new_max;           /* >= 1 */
     size_t marks[JL_JOB_MARKS]; /* lengths at which other requests may branch off, ascending */
     size_t n_marks;
-    bool small;       /* see jl_prefix_kind */
+    bool small; /* see jl_prefix_kind */
     const jl_job_events *events;
     void *ctx;
 
@@ -82,7 +83,8 @@ typedef struct {
     jl_prefix_stats prefix;
 } jl_scheduler_stats;
 
-/* The session must have n_parallel + n_cache sequences and n_parallel rows of logits, and outlive it. */
+/* The session must have n_parallel + n_cache sequences and n_parallel rows of logits, and outlive
+ * it. */
 JL_MUST_CHECK jl_status jl_scheduler_create(jl_session *session, const jl_scheduler_params *params,
                                             jl_scheduler **out, jl_error *err);
 /* Cancels all jobs, waits for the thread, frees. NULL is fine. */
@@ -92,8 +94,9 @@ void jl_scheduler_destroy(jl_scheduler *s);
  * job does not fit the context. Any thread. */
 JL_MUST_CHECK jl_status jl_scheduler_submit(jl_scheduler *s, jl_job *const *jobs, size_t n_jobs,
                                             jl_error *err);
-/* Asks a job to end; on_end follows from the engine thread. May be repeated, and must be while the job
- * has not ended: a request that meets the start of an evaluation waits for its end. Any thread. */
+/* Asks a job to end; on_end follows from the engine thread. May be repeated, and must be while the
+ * job has not ended: a request that meets the start of an evaluation waits for its end. Any thread.
+ */
 void jl_scheduler_cancel(jl_scheduler *s, jl_job *job);
 void jl_scheduler_get_stats(jl_scheduler *s, jl_scheduler_stats *out); /* any thread */
 

@@ -30,7 +30,8 @@ static int setup(void **state)
     jl_error err;
     (void)state;
 
-    session = tiny_session(&t, (jl_session_params){.n_ctx = 512, .n_seq_max = N_SEQ, .n_ubatch = 32});
+    session =
+        tiny_session(&t, (jl_session_params){.n_ctx = 512, .n_seq_max = N_SEQ, .n_ubatch = 32});
     assert_ok(jl_prefix_create(session, N_SEQ, &cache, &err));
     return 0;
 }

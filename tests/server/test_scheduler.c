@@ -1,4 +1,5 @@
-/* The scheduler: answers do not depend on who runs beside them or on the cache; room, limits, cancel. */
+/* The scheduler: answers do not depend on who runs beside them or on the cache; room, limits,
+ * cancel. */
 #include "test.h"
 
 #include <time.h>

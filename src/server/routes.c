@@ -1,0 +1,18 @@
+/* All paths. */
+#include "server/internal.h"
+
+#define GET  EVHTTP_REQ_GET
+#define POST EVHTTP_REQ_POST
+
+const jl_route jl_routes[] = {
+    {"/v1/chat/completions", POST, &jl_wire_chat, jl_post_chat},
+    {"/v1/completions", POST, &jl_wire_text, jl_post_text},
+    {"/v1/models", GET, &jl_wire_chat, jl_get_models},
+    {"/health", GET, &jl_wire_chat, jl_get_health},
+    {"/tokenize", POST, &jl_wire_chat, jl_post_tokenize},
+    {"/detokenize", POST, &jl_wire_chat, jl_post_detokenize},
+    {"/metrics", GET, &jl_wire_chat, jl_get_metrics},
+    {"/props", GET, &jl_wire_chat, jl_get_props},
+    {"/slots", GET, &jl_wire_chat, jl_get_slots},
+    {NULL, 0, NULL, NULL},
+};
