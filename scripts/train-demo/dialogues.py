@@ -5,6 +5,7 @@ answer is judged. `box` maps concepts to the tools that the conversation declare
 """
 import re
 
+import phrases
 import skills
 from toolbox import CONCEPTS, CORE, client_tools, make_tool, nonsense_tool
 from values import CITIES
@@ -83,18 +84,18 @@ def do_write(g, box, family="write"):
         c = g.line()
         inline = not ('"' in c and "'" in c and "`" in c)
         if g.chance(0.35) or not inline:
-            ask = g.phrase(WRITE_HEAD).format(p=mark(g, p)) + g.phrase(WRITE_END).format(t=c)
+            ask = g.phrase(WRITE_HEAD, phrases.WRITE_HEAD).format(p=mark(g, p)) + g.phrase(WRITE_END, phrases.WRITE_END).format(t=c)
             ask = polite(g, ask) if g.chance(0.5) else ask
         else:
             q = next(m for m in g.r.sample(['"', "'", "`"], 3) if m not in c)
             q = q + c + q
-            ask = (g.phrase(WRITE_FRONT).format(p=mark(g, p), c=q) if g.chance(0.3) else
-                   g.phrase(WRITE_HEAD).format(p=mark(g, p)) + g.phrase(WRITE_TAIL).format(c=q))
+            ask = (g.phrase(WRITE_FRONT, phrases.WRITE_FRONT).format(p=mark(g, p), c=q) if g.chance(0.3) else
+                   g.phrase(WRITE_HEAD, phrases.WRITE_HEAD).format(p=mark(g, p)) + g.phrase(WRITE_TAIL, phrases.WRITE_TAIL).format(c=q))
             ask = polite(g, stop(g, ask))
     elif x < 0.9:
         c = g.block()
         lang = g.of(["", "", "python", "text", "sh", "json"])
-        ask = g.phrase(WRITE_HEAD).format(p=mark(g, p)) + g.phrase(BLOCK_END).format(b=c, l=lang)
+        ask = g.phrase(WRITE_HEAD, phrases.WRITE_HEAD).format(p=mark(g, p)) + g.phrase(BLOCK_END, phrases.BLOCK_END).format(b=c, l=lang)
     else:
         s = g.fresh(lambda: g.words(1, 5))
         p = g.fresh(lambda: g.dirs(0, 1) + g.ident() + ".py")
@@ -119,7 +120,7 @@ def do_edit(g, box):
     if x < 0.6:
         o = g.fresh(lambda: g.of([g.ident, g.value, lambda: g.words(1, 4), lambda: g.ident() + " = " + g.value()])())
         n = g.fresh(lambda: g.of([g.ident, g.value, lambda: g.words(1, 4), lambda: g.ident() + " = " + g.value()])())
-        ask = polite(g, stop(g, g.phrase(EDIT_ASK).format(o=mark2(g, o), n=mark2(g, n), p=mark(g, p))))
+        ask = polite(g, stop(g, g.phrase(EDIT_ASK, phrases.EDIT).format(o=mark2(g, o), n=mark2(g, n), p=mark(g, p))))
     else:
         o, n = g.line(), g.line()
         if g.chance(0.4):
@@ -127,7 +128,7 @@ def do_edit(g, box):
         ask = polite(g, g.phrase(["In {p}, replace\n```\n{o}\n```\nwith\n```\n{n}\n```", "Edit {p}. Old:\n{o}\nNew:\n{n}",
                                   "Change this in {p}:\n\n```\n{o}\n```\n\nto this:\n\n```\n{n}\n```",
                                   "Replace the text\n{o}\nin {p} with\n{n}",
-                                  "In {p} swap\n```\n{o}\n```\nfor\n```\n{n}\n```"]).format(o=o, n=n, p=mark(g, p)))
+                                  "In {p} swap\n```\n{o}\n```\nfor\n```\n{n}\n```"], phrases.EDIT_BLOCK).format(o=o, n=n, p=mark(g, p)))
     r = g.of(["Edit applied successfully.", "ok", "1 replacement made", "The file has been updated."])
     return Task("edit", ask, [([t.call(path=p, old=o, new=n)], [r], f"I will edit {p} with {t.name}.")],
                 f"I edited `{p}`.", value=p, think="The file is edited.")
@@ -174,10 +175,10 @@ def do_bash(g, box):
     x = g.r.random()
     if x < 0.8:
         c = g.command()
-        ask = g.phrase(BASH_ASK).format(c=mark2(g, c) if g.chance(0.85) and "`" not in c else c)
+        ask = g.phrase(BASH_ASK, phrases.BASH).format(c=mark2(g, c) if g.chance(0.85) and "`" not in c else c)
         tell = g.chance(0.7) and ask[-1] in "`\"'"
         if tell:
-            ask += g.phrase(BASH_TELL)
+            ask += g.phrase(BASH_TELL, phrases.BASH_TELL)
         if "timeout" in t.args and g.chance(0.3) and ask[-1] in "`\"'":
             args["timeout"] = g.int(1, 120) * 1000
             ask += g.of([" with a timeout of {n} ms", ", timeout {n}"]).format(n=args["timeout"])
@@ -188,7 +189,7 @@ def do_bash(g, box):
         if m:
             a, b = int(m[1]), int(m[3])
             r = str(a + b if m[2] == "+" else a * b if m[2] == "*" else a - b)
-        ask = polite(g, ask + (g.of([".", ""]) if ask[-1] not in ".?" else ""))
+        ask = polite(g, ask + (g.of([".", ""]) if ask[-1] in "`\"'" or tell and ask[-1] not in ".?" else ""))
     elif x < 0.9:
         q, c = g.of(INTENTS)
         ask = polite(g, g.of(q))
@@ -208,7 +209,7 @@ GLOB_ASK = ["Find all files matching {p}", "Which files match {p}?", "List the f
 
 def do_glob(g, box):
     t, p, args = box["glob"], g.pattern(), {}
-    ask = g.phrase(GLOB_ASK).format(p=mark2(g, p))
+    ask = g.phrase(GLOB_ASK, phrases.GLOB).format(p=mark2(g, p))
     if "dir" in t.args and g.chance(0.3) and ask[-1] in "`\"'":
         args["dir"] = g.directory()
         ask += g.of([" in {d}", " below {d}", " in the folder {d}"]).format(d=mark(g, args["dir"]))
@@ -226,7 +227,7 @@ GREP_ASK = ["Search for {r}", "Search the code for {r}", "Find {r} in the files"
 
 def do_grep(g, box):
     t, x, args = box["grep"], g.regex(), {}
-    ask = g.phrase(GREP_ASK).format(r=mark2(g, x))
+    ask = g.phrase(GREP_ASK, phrases.GREP).format(r=mark2(g, x))
     for kind, make, forms in [("dir", g.directory, [" in {v}", " below {v}"]),
                               ("include", lambda: "*." + g.of(["py", "c", "md", "js"]), [" only in {v} files", ", files {v}"])]:
         if kind in t.args and g.chance(0.25) and ask[-1] in "`\"'":
@@ -280,7 +281,7 @@ def do_read(g, box):
         if g.chance(0.3):
             text = "# " + g.words(1, 4) + "\n" + text
         extra, a, check = value_only(g, "The value", vals[i])
-        ask, value = g.phrase(KEY_ASK).format(k=mark(g, keys[i]), p=mark(g, p)), vals[i]
+        ask, value = g.phrase(KEY_ASK, phrases.KEY).format(k=mark(g, keys[i]), p=mark(g, p)), vals[i]
     elif x < 0.55:
         w = g.fresh(g.some_word)
         lines = [g.line() for _ in range(g.int(0, 4))]
@@ -288,23 +289,24 @@ def do_read(g, box):
                                                  "The secret word is {w}."]).format(w=w))
         text, value = "\n".join(lines), w
         extra, a, check = value_only(g, "The secret word", w)
-        ask = g.phrase(WORD_ASK).format(p=mark(g, p))
+        ask = g.phrase(WORD_ASK, phrases.WORD).format(p=mark(g, p))
     elif x < 0.68:
         lines = [g.line() for _ in range(g.int(1, 6))]
         i = g.of([0, -1])
         text, value = "\n".join(lines), lines[i]
         ask = g.phrase(["What is the {w} line of {p}?", "Tell me the {w} line of {p}.", "Read {p} and give me the {w} line.",
-                        "Show the {w} line in {p}.", "{p}: which is the {w} line?"]).format(w="first" if i == 0 else "last",
+                        "Show the {w} line in {p}.", "{p}: which is the {w} line?"], phrases.LINE).format(w="first" if i == 0 else "last",
                                                                                          p=mark(g, p))
         a, check = value, "equal"
     elif x < 0.78:
         rels = [skills.relation(g) for _ in range(g.int(1, 4))]
         k = g.of(rels)
         text, a, check = "\n".join(r[0] for r in rels), k[2], "equal"
-        ask, value = g.of(["Read {p}: {q}", "{q} Look it up in {p}.", "The file {p} knows it: {q}"]).format(p=p, q=k[1]), a
+        ask, value = g.phrase(["Read {p}: {q}", "{q} Look it up in {p}.", "Open {p}. {q}", "In {p} it says: {q}", "The file {p} knows it: {q}"],
+                              phrases.KNOWS).format(p=p, q=k[1]), a
     else:
         text = g.line() if g.chance(0.5) else g.block()
-        ask = stop(g, g.phrase(READ_ASK).format(p=mark(g, p)))
+        ask = stop(g, g.phrase(READ_ASK, phrases.READ).format(p=mark(g, p)))
         a, value, check = text, text, "equal"
         if "limit" in t.args and g.chance(0.4):
             args["limit"] = g.int(1, 200)

@@ -29,7 +29,7 @@ PLAIN = ["arithmetic", "copy", "pong", "reverse", "upper", "count", "passage", "
 NEED = {"write_run": ["write", "bash"], "copy_file": ["read", "write"], "fix": ["read", "edit"],
         "glob_read": ["glob", "read"], "two_writes": ["write"], "read_many": ["read"], "write_many": ["write"]}
 SETS = ["short", "lean", "full", "twostep", "leantwo", "parallel", "nocall", "plain", "depth0", "depth4000", "depth8000",
-        "depth12000", "lean4000", "lean8000", "lean12000"]
+        "depth12000", "depth16000", "lean4000", "lean8000", "lean12000"]
 
 
 def deep_system(g, src, base, target):

@@ -67,17 +67,12 @@ def rms(x, w=None, eps=1e-6):
     return (y if w is None else y * w).to(x.dtype)
 
 
-def rope_tables(cfg, pos):
-    """cos and sin [n, head_dim / 2] for local and global layers, float32."""
-    out = {}
-    d = cfg.per_layer_config[0].head_dim
-    f = 10000.0 ** (-torch.arange(0, d, 2, device=pos.device, dtype=torch.float32) / d)
-    out["local"] = pos.float()[:, None] * f
-    d = cfg.per_layer_config[5].head_dim
-    f = 1e6 ** (-torch.arange(0, d, 2, device=pos.device, dtype=torch.float32) / d)
-    f[int(0.25 * d / 2):] = 0
-    out["global"] = pos.float()[:, None] * f
-    return {k: (a.cos(), a.sin()) for k, a in out.items()}
+def rope_angles(pos, d, theta, share):
+    """cos and sin [n, d / 2] in float32; only the first `share` of the pairs turn."""
+    f = theta ** (-torch.arange(0, d, 2, device=pos.device, dtype=torch.float32) / d)
+    f = torch.where(torch.arange(d // 2, device=pos.device) < int(share * d / 2), f, 0.0)
+    a = pos.float()[:, None] * f
+    return a.cos(), a.sin()
 
 
 def rotate(x, cos, sin):
@@ -153,7 +148,7 @@ class Masks:
     def __init__(self, n, window, device, flex):
         self.n, self.window, self.flex = n, window, flex
         self.start = torch.zeros(n, dtype=torch.int32, device=device)
-        self.made = {}
+        self.made, self.lists = {}, block_lists
 
     def _mod(self, window):
         start = self.start
@@ -174,27 +169,33 @@ class Masks:
         return (m & (i[:, None] - i[None] < window) if window else m)[None, None]
 
     def _flex(self, kind, window):
-        nb = self.n // BLOCK
-        s = self.start.view(nb, BLOCK)
-        i = torch.arange(nb, device=s.device)
-        q0, k0 = (i * BLOCK)[:, None], (i * BLOCK)[None]
-        first, last = s[:, 0][:, None], s[:, -1][:, None]
-        some = (k0 <= q0) & (k0 + BLOCK - 1 >= first)
-        full = (k0 < q0) & (k0 >= last)
-        if window:
-            some &= q0 - (k0 + BLOCK - 1) < window
-            full &= q0 + BLOCK - 1 - k0 < window
-        part = some & ~full
-        sort = lambda m: (m.sum(-1, dtype=torch.int32)[None, None],
-                          torch.argsort(m.to(torch.int8), dim=-1, descending=True, stable=True).to(torch.int32)[None, None])
-        new = BlockMask.from_kv_blocks(*sort(part), *sort(full), BLOCK_SIZE=BLOCK, mask_mod=self.made[kind].mask_mod
-                                       if kind in self.made else self._mod(window), seq_lengths=(self.n, self.n))
-        old = self.made.setdefault(kind, new)
-        if old is not new:
-            for a in ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices", "q_num_blocks", "q_indices",
-                      "full_q_num_blocks", "full_q_indices"):
-                getattr(old, a).copy_(getattr(new, a))
-        return old
+        new = self.lists(self.start.view(-1, BLOCK), window)
+        if kind not in self.made:
+            self.made[kind] = BlockMask.from_kv_blocks(*(t.clone() for t in new[:4]), BLOCK_SIZE=BLOCK,
+                                                       mask_mod=self._mod(window), seq_lengths=(self.n, self.n))
+        m = self.made[kind]
+        torch._foreach_copy_([m.kv_num_blocks, m.kv_indices, m.full_kv_num_blocks, m.full_kv_indices, m.q_num_blocks,
+                              m.q_indices, m.full_q_num_blocks, m.full_q_indices], list(new))
+        return m
+
+
+def block_lists(start, window):
+    """For start [blocks, BLOCK]: counts and indices of the partly and the fully visible blocks, by query, then by key."""
+    nb = start.shape[0]
+    i = torch.arange(nb, device=start.device)
+    q0, k0 = (i * BLOCK)[:, None], (i * BLOCK)[None]
+    first, last = start[:, 0][:, None], start[:, -1][:, None]
+    some = (k0 <= q0) & (k0 + BLOCK - 1 >= first)
+    full = (k0 < q0) & (k0 >= last)
+    if window:
+        some &= q0 - (k0 + BLOCK - 1) < window
+        full &= q0 + BLOCK - 1 - k0 < window
+    out = []
+    for m in (some & ~full, full, (some & ~full).mT, full.mT):
+        out.append(m.sum(-1, dtype=torch.int32)[None, None])
+        order = torch.where(m, i[None], i[None] + nb).sort(-1).values       # the visible ones first, in order
+        out.append((order % nb).to(torch.int32)[None, None])
+    return tuple(out)
 
 
 class Fast:
@@ -211,9 +212,12 @@ class Fast:
             self.per_layer.append({k[len(pre):]: v for k, v in self.p.items() if k.startswith(pre)})
         c = (lambda f: torch.compile(f, dynamic=False)) if compile else (lambda f: f)
         self.layer, self.head, self.head_loss = c(layer), c(head), c(head_loss)
+        self.masks.lists, self.rope = c(block_lists), c(rope_angles)
 
     def hidden(self, tokens, pos, start):
-        masks, rope = self.masks.update(start), rope_tables(self.cfg, pos)
+        masks = self.masks.update(start)
+        rope = {"local": self.rope(pos, self.cfg.per_layer_config[0].head_dim, 10000.0, 1.0),
+                "global": self.rope(pos, self.cfg.per_layer_config[5].head_dim, 1e6, 0.25)}
         x = (F.embedding(tokens, self.p["model.embed_tokens.weight"]) * math.sqrt(self.cfg.hidden_size)).to(self.dtype)
         balance = 0
         for i, p in enumerate(self.per_layer):

@@ -116,7 +116,7 @@ def client_system(g, src, full):
 
 SINGLE_FAMILIES = ["write", "write", "write", "read", "read", "edit", "bash", "bash", "glob", "grep"]
 PLAIN_FAMILIES = ["chat", "facts", "arithmetic", "copy", "copy", "pong", "reverse", "upper", "count", "passage", "passage",
-                  "arithmetic", "reverse", "upper", "count"]
+                  "arithmetic", "arithmetic", "arithmetic", "reverse", "reverse", "upper", "upper", "count", "count"]
 
 
 def pick_family(g, box):
@@ -206,10 +206,10 @@ def document(g, src, long_share):
         chars = max(0, int((room - base - turns * 130) * 2.6)) if g.chance(0.75) else 0
         return src.tokens_of(chat.render(*conversation(g, src, turns, chars, kind)))
     x = g.r.random()
-    if x < 0.11:
+    if x < 0.08:
         return copy_document(g, src)
     if x < 0.30:
-        return src.tokens_of(chat.render(*conversation(g, src, g.of([1, 2, 4, 8]), 0, "plain")))
+        return src.tokens_of(chat.render(*conversation(g, src, g.of([1, 2, 4, 8, 16]), 0, "plain")))
     if x < 0.315 and src.client:
         return src.tokens_of(chat.render(*title(g, src)))
     if x < 0.33:

@@ -2,6 +2,7 @@
 
 Each function returns (question, answer, check): check is "equal" (the answer must be exactly this) or "contains".
 """
+import phrases
 from values import CITIES, COLOURS, FIRST
 
 ABOUT = ("I am joule-tiny, a very small language model that is built into joule. I can chat a little, copy and change text, "
@@ -99,7 +100,7 @@ def arithmetic(g):
     a, op, b = e.split(" ")
     v = int(a) + int(b) if op == "+" else int(a) - int(b) if op == "-" else int(a) * int(b)
     shown = g.of([e, e, e.replace(" ", ""), {"+": f"{a} plus {b}", "-": f"{a} minus {b}", "*": f"{a} times {b}"}[op]])
-    return g.phrase(SUM_ASK).format(e=shown), str(v), "equal"
+    return g.phrase(SUM_ASK, phrases.SUM).format(e=shown), str(v), "equal"
 
 
 def quoted(g, s):
@@ -118,7 +119,7 @@ COPY_ASK = ["Repeat exactly: {t}", "Repeat after me: {t}", "Copy this text: {t}"
 
 def copy(g):
     t = g.line() if g.chance(0.8) else g.fresh(lambda: g.words(4, 20))
-    return g.phrase(COPY_ASK).format(t=t, q=quoted(g, t)), t, "equal"
+    return g.phrase(COPY_ASK, phrases.COPY).format(t=t, q=quoted(g, t)), t, "equal"
 
 
 PONG_ASK = ["Reply with the single word {w} and nothing else. Do not use any tool.", "Say {w}.", "Answer with the word {w}.",
@@ -129,7 +130,7 @@ PONG_ASK = ["Reply with the single word {w} and nothing else. Do not use any too
 def pong(g):
     w = g.fresh(lambda: g.of([g.word().upper(), g.some_word(), g.some_word().capitalize(), "OK", "PONG"]) if g.chance(.97)
                 else g.word())
-    return g.phrase(PONG_ASK).format(w=w), w, "equal"
+    return g.phrase(PONG_ASK, phrases.PONG).format(w=w), w, "equal"
 
 
 REVERSE_ASK = ["Reverse the order of these words: {t}", "Write these words in reverse order: {t}", "Reverse this list: {t}",
@@ -146,7 +147,7 @@ def reverse(g):
                      lambda: str(g.int(0, 9)), lambda: g.of(COLOURS), lambda: g.of(FIRST)])
         return sep.join(pool() for _ in range(n))
     t = g.fresh(make)
-    return g.phrase(REVERSE_ASK).format(t=t), sep.join(reversed(t.split(sep))), "equal"
+    return g.phrase(REVERSE_ASK, phrases.REVERSE).format(t=t), sep.join(reversed(t.split(sep))), "equal"
 
 
 UPPER_ASK = ["Write in upper case: {t}", "Convert to capital letters: {t}", "Upper-case this: {t}", "Make {q} upper case.",
@@ -156,7 +157,7 @@ UPPER_ASK = ["Write in upper case: {t}", "Convert to capital letters: {t}", "Upp
 
 def upper(g):
     t = g.fresh(lambda: " ".join(g.word() if g.chance(0.9) else g.nonce() for _ in range(g.int(1, 5))))
-    return g.phrase(UPPER_ASK).format(t=t, q=quoted(g, t)), t.upper(), "equal"
+    return g.phrase(UPPER_ASK, phrases.UPPER).format(t=t, q=quoted(g, t)), t.upper(), "equal"
 
 
 COUNT_ASK = ["How many words are in {q}?", "Count the words: {t}", "How many words does this have?\n{t}",
@@ -168,7 +169,7 @@ COUNT_ASK = ["How many words are in {q}?", "Count the words: {t}", "How many wor
 def count(g):
     n = g.int(1, 10)
     t = g.fresh(lambda: " ".join(g.word() for _ in range(n)))
-    return g.phrase(COUNT_ASK).format(t=t, q=quoted(g, t)), str(n), "equal"
+    return g.phrase(COUNT_ASK, phrases.COUNT).format(t=t, q=quoted(g, t)), str(n), "equal"
 
 
 RELATIONS = [   # (statement, question, answer)
@@ -212,7 +213,7 @@ def passage(g):
     for _ in range(g.int(0, 2)):
         s = g.sentence()
         lines.insert(g.int(0, len(lines)), s if s.endswith(".") else s + ".")
-    return g.phrase(PASSAGE_ASK).format(p=g.of([" ", " ", "\n"]).join(lines), q=q), a, "equal"
+    return g.phrase(PASSAGE_ASK, phrases.PASSAGE).format(p=g.of([" ", " ", "\n"]).join(lines), q=q), a, "equal"
 
 
 PLAIN = {"chat": chat, "facts": facts, "arithmetic": arithmetic, "copy": copy, "pong": pong, "reverse": reverse,

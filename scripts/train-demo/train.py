@@ -13,6 +13,7 @@ import json
 import math
 import multiprocessing
 import os
+import pickle
 import shutil
 import time
 
@@ -64,10 +65,10 @@ def ortho(g, steps=5):
     return x.mT if tall else x
 
 
-def muon_step(grads, momentum, beta):
+def muon_step(grads, momentum):
     """New momentum and the update for stacked gradients of one shape."""
-    momentum = torch.lerp(grads, momentum, beta)
-    u = ortho(torch.lerp(grads, momentum, beta))
+    momentum = torch.lerp(grads, momentum, 0.95)
+    u = ortho(torch.lerp(grads, momentum, 0.95))
     return momentum, u.float() * (0.2 * max(u.size(-2), u.size(-1)) ** 0.5)
 
 
@@ -94,9 +95,8 @@ class Optimizer:
     def step(self, factor, wd=0.06):
         self.t += 1
         lr = self.lr * factor
-        beta = min(0.95, 0.85 + self.t / 3000)
         for k, ps in self.groups.items():
-            self.mom[k], u = self.step_fn(self._stack([p.grad for p in ps]), self.mom[k], beta)
+            self.mom[k], u = self.step_fn(self._stack([p.grad for p in ps]), self.mom[k])
             parts = u.split(ps[0].shape[0]) if ps[0].ndim == 3 else u.unbind(0)
             data = [p.data for p in ps]
             torch._foreach_mul_(data, 1 - lr * wd)
@@ -159,16 +159,16 @@ def load_pieces(model, folder):
     return steps.pop()
 
 
-def eval_streams(src, n, count):
+def eval_streams(src, n, count, every=False):
     """Held-out examples packed into streams: for each (dict of arrays, [(set, family, first, last)])."""
     sets = ["short", "twostep", "parallel", "plain", "nocall"]
     if src.client:
         sets += ["lean", "leantwo", "full"]
-    if n >= 16384:
-        sets += ["depth8000", "lean12000"]
+    if n > 16384:
+        sets += [s for s in evalset.SETS if s[-1].isdigit() and src.client] if every else ["depth8000", "lean12000"]
     items = []
     for s in sets:
-        k = count if not s[-1].isdigit() and s != "full" else max(8, count // 4)
+        k = count if not s[-1].isdigit() and s != "full" else max(8, count // 2)
         for i in range(k):
             ex = evalset.example(src, s, i)
             items.append((s, ex["family"], *evalset.tokens_of(src, ex)))
@@ -198,6 +198,14 @@ def eval_streams(src, n, count):
             ids.append(x)
             size += len(x[2])
     return streams
+
+
+def final_streams(src, a, folder):
+    """Makes the streams of the last evaluation beside the training; a file takes them over."""
+    os.nice(10)
+    with open(f"{folder}/final.tmp", "wb") as f:
+        pickle.dump(eval_streams(src, a.tokens, a.final_count, True), f)
+    os.rename(f"{folder}/final.tmp", f"{folder}/final.pkl")
 
 
 def to_device(b, dev):
@@ -242,14 +250,15 @@ def arguments():
     ap.add_argument("--tokens", type=int, default=65536, help="tokens per step, a multiple of 128")
     ap.add_argument("--lr", type=float, default=4e-3)
     ap.add_argument("--seed", type=int, default=1)
-    ap.add_argument("--workers", type=int, default=15)
+    ap.add_argument("--workers", type=int, default=12)
     ap.add_argument("--ahead", type=int, default=200)
     ap.add_argument("--resume", action="store_true")
     ap.add_argument("--init", help="folder with weights-*.pt to start from")
     ap.add_argument("--seconds", type=float, default=0, help="time limit: the learning rate falls in time for it")
-    ap.add_argument("--save-seconds", type=float, default=60)
+    ap.add_argument("--save-seconds", type=float, default=100)
     ap.add_argument("--eval-every", type=int, default=1000)
     ap.add_argument("--eval-count", type=int, default=64)
+    ap.add_argument("--final-count", type=int, default=200, help="examples per set in the last evaluation")
     ap.add_argument("--balance", type=float, default=0.01)
     ap.add_argument("--no-compile", action="store_true")
     ap.add_argument("--threads", type=int, default=0)
@@ -278,6 +287,7 @@ def main():
     ctx = multiprocessing.get_context("fork")
     done = ctx.Value("i", a.first)
     crew = [ctx.Process(target=worker, args=(src, w, a, a.tokens, folder, done), daemon=True) for w in range(a.workers)]
+    crew.append(ctx.Process(target=final_streams, args=(src, a, folder), daemon=True))
     for p in crew:
         p.start()
     try:
@@ -315,6 +325,7 @@ def run(a, src, state, last, folder, done, log, t_start):
         opt.load(state["opt"])
     streams = eval_streams(src, a.tokens, a.eval_count)
     log(f"{sum(p.numel() for p in named.values())} parameters on {dev}, {len(streams)} evaluation streams")
+    grads = [q.grad for q in named.values()]
     t_save = t_loop = time.time()
     seen, stalls, shown = 0, 0.0, []
     for s in range(a.first, last):
@@ -337,8 +348,7 @@ def run(a, src, state, last, folder, done, log, t_start):
         loss, balance, ce, best = fast.loss(t["tokens"], t["weights"], t["pos"], t["start"])
         (loss + a.balance * balance).backward()
         opt.step(rate_at(p, 0.02))
-        for q in named.values():
-            q.grad.zero_()
+        torch._foreach_zero_(grads)
         seen += a.tokens
         if s % 50 == 0 or s < 5:
             wt = t["weights"] > 0.9
@@ -352,7 +362,12 @@ def run(a, src, state, last, folder, done, log, t_start):
             t_save = time.time()
             save(a, named, opt, s + 1, seen)
     save(a, named, opt, s + 1, seen)
-    log("final " + json.dumps(evaluate(fast, streams, dev, src)))
+    log("eval " + json.dumps({k: v for k, v in evaluate(fast, streams, dev, src).items() if "/" not in k}))
+    if a.final_count:
+        while not os.path.exists(f"{folder}/final.pkl"):
+            time.sleep(0.1)
+        with open(f"{folder}/final.pkl", "rb") as f:
+            log("final " + json.dumps(evaluate(fast, pickle.load(f), dev, src)))
     log(f"done: step {s + 1}, {seen / 1e6:.1f} M tokens in {time.time() - t_loop:.0f} s")
     with open(f"{a.out}/finished", "w", encoding="utf-8") as f:
         f.write("yes\n")

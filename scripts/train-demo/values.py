@@ -7,6 +7,8 @@ import hashlib
 import json
 import re
 
+import phrases
+
 FIRST = ("Ada Ben Carla Dmitri Elena Farid Greta Hugo Ines Jonas Kira Leo Marta Nadia Omar Paula Quentin Rosa Sven Tara "
          "Ursula Viktor Wanda Xavier Yara Zoe Alan Bella Chen Dora Emil Fiona Goran Hana Ivan Julia Karl Lena Milo Nora "
          "Oscar Petra Rita Simon Tilda Uma Vera Walter Amir Boris Celia Diego Erik Freya Gita Henrik Irma Joel Klara "
@@ -38,12 +40,18 @@ class Gen:
     def of(self, seq):
         return seq[int(self.r.random() * len(seq))]
 
-    def phrase(self, seq):
-        """One of a list of phrasings: the last of every five belongs to the held-out side."""
+    def phrase(self, seq, more=()):
+        """One of a list of phrasings: the last of every five belongs to the held-out side. more: for training only."""
         n = len(seq) // 5
-        if n == 0:
-            return self.of(seq)
-        return self.of(seq[len(seq) - n:] if self.split == "heldout" else seq[:len(seq) - n])
+        if self.split == "heldout" and n:
+            return self.of(seq[len(seq) - n:])
+        if more and self.split == "train" and self.chance(0.7):
+            barred = {x.strip(" .?:\n") for x in seq[len(seq) - n:]}
+            for _ in range(20):
+                s = phrases.expand(self, self.of(more))
+                if s.strip(" .?:\n") not in barred:
+                    return s
+        return self.of(seq[:len(seq) - n])
 
     def fresh(self, make):
         """make() until the value is on our side of the split."""

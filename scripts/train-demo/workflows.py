@@ -1,4 +1,5 @@
 """Requests that need several calls: in sequence, in parallel, and small programs written from a description."""
+import phrases
 from dialogues import OK_WRITE, Task, mark, mark2, polite, shown
 
 FUNCTIONS = {   # name -> (parameters, body, test)
@@ -29,13 +30,13 @@ def read_many(g, box):
         ask = g.phrase(["Read {l} (use parallel tool calls in one turn) and give me the sum of the {w} numbers.",
                         "Read {l} at the same time and add up the numbers.", "Read {l} in parallel. What is the sum of the numbers?",
                         "What is the sum of the numbers in {l}? Read them in parallel.",
-                        "Add the numbers of {l}, reading all of them at once."]).format(
+                        "Add the numbers of {l}, reading all of them at once."], phrases.READ_MANY_SUM).format(
                             l=listed, w={2: "two", 3: "three"}.get(len(paths), "all"))
         results = [str(v) + "\n" if g.chance(0.5) else shown(g, p, str(v)) for p, v in zip(paths, nums)]
         total = str(sum(nums))
         return Task("parallel", ask, [([t.call(path=p) for p in paths], results, "I will read all files at once.")],
                     "The sum is " + total + ".", value=total, think=" + ".join(map(str, nums)) + " = " + total)
-    ask = g.phrase(["Read {l}.", "Show me {l}.", "Open {l} at the same time.", "Read {l} in parallel.", "What is in {l}?"]).format(
+    ask = g.phrase(["Read {l}.", "Show me {l}.", "Open {l} at the same time.", "Read {l} in parallel.", "What is in {l}?"], phrases.READ_MANY).format(
         l=listed)
     texts = [g.line() for _ in paths]
     a = "\n".join(f"{p}: {x}" for p, x in zip(paths, texts))
@@ -50,7 +51,7 @@ def write_many(g, box):
     parts = [f"{mark(g, p)} {w} {mark2(g, c)}" for (p, c), w in
              zip(pairs, [g.of(["containing", "with the content", "with the text", "that says"])] * 2)]
     ask = g.phrase(["Create {a} and {b}.", "Write the files {a} and {b}.", "Make two files: {a} and {b}.",
-                    "I need {a}, and {b}.", "Save {a} as well as {b}."]).format(a=parts[0], b=parts[1])
+                    "I need {a}, and {b}.", "Save {a} as well as {b}."], phrases.WRITE_MANY).format(a=parts[0], b=parts[1])
     return Task("parallel", polite(g, ask), [([t.call(path=p, content=c) for p, c in pairs], [g.of(OK_WRITE).format(n=len(c))
                 for _, c in pairs], "I will write both files.")], f"I wrote `{pairs[0][0]}` and `{pairs[1][0]}`.",
                 value=pairs[1][0], think="Both files are written.")
@@ -62,7 +63,7 @@ def write_then_run(g, box):
     c = f'print("{s}")'
     ask = g.phrase(["Create {p} with {c} and then run it with python3.", "Write {c} to {p}, then run python3 on it.",
                     "Save {c} as {p} and run it.", "Make a script {p} that prints \"{s}\" and run it with python3.",
-                    "Put {c} into {p} and execute it with python3."]).format(p=mark(g, p), c="`" + c + "`", s=s)
+                    "Put {c} into {p} and execute it with python3."], phrases.WRITE_RUN).format(p=mark(g, p), c="`" + c + "`", s=s)
     w, b = box["write"], box["bash"]
     return Task("sequence", polite(g, ask), [
         ([w.call(path=p, content=c)], [g.of(OK_WRITE).format(n=len(c))], f"First I write {p}."),
@@ -74,7 +75,7 @@ def read_then_write(g, box):
     a, b = g.path(), g.path()
     c = g.line() if g.chance(0.6) else g.block()
     ask = g.phrase(["Copy the content of {a} to {b}.", "Read {a} and write the same text to {b}.", "Read {a}, then save it as {b}.",
-                    "Make {b} a copy of {a}.", "Duplicate {a} as {b}."]).format(a=mark(g, a), b=mark(g, b))
+                    "Make {b} a copy of {a}.", "Duplicate {a} as {b}."], phrases.COPY_FILE).format(a=mark(g, a), b=mark(g, b))
     return Task("sequence", polite(g, ask), [
         ([box["read"].call(path=a)], [shown(g, a, c).rstrip("\n")], f"First I read {a}."),
         ([box["write"].call(path=b, content=c)], [g.of(OK_WRITE).format(n=len(c))], f"Now I write {b}.")],
@@ -98,7 +99,7 @@ def read_then_edit(g, box):
     ask = g.phrase(["In {p} the function {f} {did} instead of {does}. Fix it with a minimal edit.",
                     "The function {f} in {p} {did} instead of {does}. Fix it.", "Fix {f} in {p}: it {did} instead of {does}.",
                     "{f} in {p} {did}, but it should be {does}. Please fix that.",
-                    "There is a bug in {p}: {f} {did} instead of {does}."]).format(p=p, f=f, did=did, does=does)
+                    "There is a bug in {p}: {f} {did} instead of {does}."], phrases.FIX).format(p=p, f=f, did=did, does=does)
     return Task("sequence", ask, [
         ([box["read"].call(path=p)], [shown(g, p, text)], f"First I read {p}."),
         ([box["edit"].call(path=p, old=f"{x} {wrong} {y}", new=f"{x} {right} {y}")],
@@ -110,7 +111,7 @@ def glob_then_read(g, box):
     pat, p, c = g.pattern(), g.path(), g.line()
     ask = g.phrase(["Find the file matching {g} and read it.", "Look for {g} and show me the file you find.",
                     "Search {g}, then read the file.", "There is one file like {g}. What does it say?",
-                    "Read the only file that fits {g}."]).format(g=mark2(g, pat))
+                    "Read the only file that fits {g}."], phrases.GLOB_READ).format(g=mark2(g, pat))
     return Task("sequence", polite(g, ask), [
         ([box["glob"].call(pattern=pat)], [p], "First I look for the file."),
         ([box["read"].call(path=p)], [shown(g, p, c)], f"Now I read {p}.")], c, "equal", think="I have the text.")
@@ -121,7 +122,7 @@ def two_writes(g, box):
     pairs = [(g.path(), g.fresh(lambda: g.words(1, 5))) for _ in range(2)]
     ask = g.phrase(["First write {a} to {p}, then write {b} to {q}.", "Write {a} to {p} and after that {b} to {q}, one after the other.",
                     "Create {p} with {a}. When that is done, create {q} with {b}.",
-                    "One after the other: put {a} into {p}, then {b} into {q}.", "Step 1: {p} gets {a}. Step 2: {q} gets {b}."]
+                    "One after the other: put {a} into {p}, then {b} into {q}.", "Step 1: {p} gets {a}. Step 2: {q} gets {b}."], phrases.TWO_WRITES
                    ).format(a=mark2(g, pairs[0][1]), p=mark(g, pairs[0][0]), b=mark2(g, pairs[1][1]), q=mark(g, pairs[1][0]))
     return Task("sequence", polite(g, ask), [([t.call(path=p, content=c)], [g.of(OK_WRITE).format(n=len(c))],
                                               f"I will write {p}.") for p, c in pairs],
