@@ -28,7 +28,7 @@ static uint64_t scan_row(const jl_gguf_tensor *t, const uint8_t *row, uint64_t *
         const size_t n = t->ne[0] - at < CHUNK ? (size_t)(t->ne[0] - at) : CHUNK;
         jl_dequant_row(t->type, row + at / type->block_len * type->block_bytes, values, n);
         for (size_t i = 0; i < n; i++) {
-            n_bad += !isfinite(values[i]);
+            n_bad += isfinite(values[i]) ? 0 : 1;
             *nonzero += values[i] != 0;
         }
     }

@@ -56,8 +56,10 @@ grep -q "beyond the 4096" "$T/err" && pass "a context beyond the model's is said
 printf '\377\376\200 bytes' >"$T/bytes"
 raw --temp 0 -n 4 -f "$T/bytes"
 is "invalid UTF-8 as prompt" 0 "$rc"
-"$J" run --raw -m "$M" -n 4 -p Hello >/dev/full 2>"$T/err" </dev/null
-is "stdout on a full disk is exit 1" 1 "$?"
+if [ -c /dev/full ]; then
+    "$J" run --raw -m "$M" -n 4 -p Hello >/dev/full 2>"$T/err" </dev/null
+    is "stdout on a full disk is exit 1" 1 "$?"
+fi
 (
     "$J" run --raw -m "$M" -p Hello --ignore-eos -c 4096 >"$T/out" 2>"$T/err" </dev/null &
     pid=$!

@@ -45,8 +45,10 @@ JOULE_CTX_SIZE=many "$J" run -m "$M" --raw -p x >"$T/out" 2>"$T/err"
 is "a bad environment value is wrong usage" 2 "$?"
 grep -q JOULE_CTX_SIZE "$T/err" && pass "and is named" || fail "and is named" "$(cat "$T/err")"
 
-"$J" help >/dev/full 2>"$T/err"
-is "help to a full disk fails" 1 "$?"
+if [ -c /dev/full ]; then
+    "$J" help >/dev/full 2>"$T/err"
+    is "help to a full disk fails" 1 "$?"
+fi
 JOULE_DATA_DIR=$T/nowhere "$J" run -p x >"$T/out" 2>"$T/err" </dev/null
 is "no bundled model: exit 1" 1 "$?"
 finish
