@@ -4,7 +4,8 @@ say() { printf '%s\n' "$*"; }
 
 step_no=0
 started=$(date +%s)
-bold= plain=
+bold=''
+plain=''
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
     bold=$(printf '\033[1m') plain=$(printf '\033[0m')
 fi
@@ -35,6 +36,17 @@ quietly() {
     say "the end of $quiet_log:"
     tail -n 40 "$quiet_log" | sed 's/^/    /'
     return 1
+}
+
+# compile LOG FOLDER TARGET...: ninja, with its one line of progress on a terminal, with a log elsewhere.
+compile() {
+    compile_log=$1
+    shift
+    if [ -t 1 ] && [ -z "${CI:-}" ]; then
+        ninja -C "$@"
+    else
+        quietly "$compile_log" ninja -C "$@"
+    fi
 }
 
 # show COMMAND...: the command as a person would type it, then its output.
