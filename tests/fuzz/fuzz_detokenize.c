@@ -1,7 +1,6 @@
 /* Any vocabulary and any ids: the text is whole UTF-8 and the same as that of all bytes at once. */
 #include "fuzz_vocab.h"
 
-#include "base/utf8.h"
 #include "tok/detok.h"
 
 enum { IDS_MAX = 4096, RAW_MAX = IDS_MAX * 256 };

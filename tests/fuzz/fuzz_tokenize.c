@@ -2,7 +2,6 @@
  * as they are when encoded alone, and the text comes back. */
 #include "fuzz_vocab.h"
 
-#include "base/utf8.h"
 #include "joule/joule.h"
 
 #define MARK "\xe2\x96\x81"
@@ -136,13 +135,13 @@ static void check_pairs(const jl_vocab *v, size_t n)
     }
 }
 
-static void check_round_trip(const jl_vocab *v, size_t len, size_t first, size_t n)
+static void check_round_trip(const jl_vocab *v, bool marks, size_t len, size_t first, size_t n)
 {
     size_t n_back = 0, k = 0;
     for (size_t i = first; i < n; i++)
         n_back += jl_vocab_decode(v, ids[i], true, back + n_back, sizeof back - n_back);
     for (size_t i = 0; i < len; k++) {
-        const bool mark = len - i >= 3 && memcmp(text + i, MARK, 3) == 0;
+        const bool mark = marks && len - i >= 3 && memcmp(text + i, MARK, 3) == 0;
         fuzz_require(k < n_back);
         /* The mark itself comes back as its bytes where the vocabulary lacks it. */
         if (mark && back[k] == MARK[0]) {
@@ -165,8 +164,9 @@ static void check_text(const small_vocab *sv, const jl_vocab *v, size_t len, uns
     fuzz_require(memcmp(ids, again, n / 2 * sizeof *ids) == 0);
 
     size_t first = 0;
+    const bool byte_level = strcmp(sv->model, "gpt2") == 0;
     bool all_bytes = true;
-    for (int c = 0; c < 256; c++) {
+    for (int c = 0; c < 256 && !byte_level; c++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", c);
         const int32_t id = jl_vocab_find(v, name, 6);
@@ -185,8 +185,8 @@ static void check_text(const small_vocab *sv, const jl_vocab *v, size_t len, uns
         return;
     for (size_t i = first; i < n && !(flags & JL_TOKENIZE_SPECIAL); i++)
         fuzz_require(!jl_vocab_is_special(v, ids[i]));
-    check_round_trip(v, len, first, n);
-    if (flags == 0) {
+    check_round_trip(v, !byte_level, len, first, n);
+    if (flags == 0 && !byte_level) {
         check_pairs(v, n);
         if (len < PLAIN_MAX)
             check_plain(sv, v, len, n);

@@ -2,6 +2,7 @@
 #ifndef JL_TESTS_FUZZ_VOCAB_H
 #define JL_TESTS_FUZZ_VOCAB_H
 
+#include "base/utf8.h"
 #include "fuzz.h"
 
 #define SV_MAX 1024
@@ -38,8 +39,8 @@ static inline void take_merge(fuzz_input *in, small_vocab *s)
         s->merges[s->n_merges++] = sv_copy(s, m.ptr, m.len);
         return;
     }
-    const jl_str l = s->pieces[take_byte(in) * 3u % s->n_pieces];
-    const jl_str r = s->pieces[take_byte(in) * 3u % s->n_pieces];
+    const jl_str l = s->pieces[take_byte(in) * 5u % s->n_pieces];
+    const jl_str r = s->pieces[take_byte(in) * 5u % s->n_pieces];
     if (l.len + r.len > 200)
         return;
     sv_merge(s, l, r);
@@ -47,6 +48,21 @@ static inline void take_merge(fuzz_input *in, small_vocab *s)
         const jl_str both = sv_copy(s, l.ptr, l.len);
         sv_copy(s, r.ptr, r.len);
         sv_piece(s, both.ptr, l.len + r.len, JL_TOKEN_NORMAL);
+    }
+}
+
+/* What byte-level kinds need: each byte as one printable character. */
+static inline void add_bytes(small_vocab *s, bool tekken)
+{
+    uint32_t other = 0x100;
+    s->model = "gpt2";
+    s->pre = tekken ? "tekken" : "llama-bpe";
+    for (uint32_t c = 0; c < 256; c++) {
+        const bool prints = (c >= 0x21 && c <= 0x7e) || (c >= 0xa1 && c != 0xad);
+        char text[4];
+        const size_t n = jl_utf8_encode(prints ? c : other, text);
+        other += !prints;
+        sv_piece(s, text, n, JL_TOKEN_NORMAL);
     }
 }
 
@@ -63,6 +79,8 @@ static inline small_vocab *take_vocab(fuzz_input *in)
         s->n_pieces -= shape % 16u;
     for (size_t i = 0; i < sizeof chars / sizeof *chars; i++)
         sv_piece(s, chars[i], strlen(chars[i]), JL_TOKEN_NORMAL);
+    if (shape >= 192)
+        add_bytes(s, shape >= 224);
     for (int n = shape / 2 % 32; n > 0; n--) {
         const uint8_t head = take_byte(in);
         const jl_str p = take_bytes(in, head % 8);
