@@ -120,7 +120,8 @@ size_t jl_vocab_max_bytes(const jl_vocab *v)
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-static const jl_tok_kind *const kinds[] = {&jl_tok_gemma4, &jl_tok_llama3, &jl_tok_tekken};
+static const jl_tok_kind *const kinds[] = {&jl_tok_gemma4, &jl_tok_llama3, &jl_tok_tekken,
+                                          &jl_tok_spm};
 
 static jl_status pick_kind(const jl_gguf *g, const jl_tok_kind **out, jl_error *err)
 {
@@ -138,7 +139,7 @@ static jl_status pick_kind(const jl_gguf *g, const jl_tok_kind **out, jl_error *
     }
     return jl_fail(err, JL_UNSUPPORTED,
                    "tokenizer \"%.*s\" (pre-tokenizer \"%.*s\") is unknown to joule, "
-                   "which knows: gemma4, gpt2 with llama-bpe, gpt2 with tekken",
+                   "which knows: gemma4, llama, gpt2 with llama-bpe or tekken",
                    (int)(model.len < 64 ? model.len : 64), model.ptr,
                    (int)(pre.len < 64 ? pre.len : 64), pre.ptr);
 }

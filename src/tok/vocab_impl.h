@@ -29,7 +29,7 @@ typedef struct {
     size_t (*decode)(const jl_vocab *v, int32_t id, char *out, size_t cap);
 } jl_tok_kind;
 
-extern const jl_tok_kind jl_tok_gemma4, jl_tok_llama3, jl_tok_tekken;
+extern const jl_tok_kind jl_tok_gemma4, jl_tok_llama3, jl_tok_tekken, jl_tok_spm;
 
 typedef struct {
     uint32_t hash;       /* upper half of the hash of the piece */
@@ -55,7 +55,8 @@ struct jl_vocab {
     size_t n_suppressed;
     int32_t ascii[128];   /* initial symbols of kinds that start from code points, -1: none */
     jl_bpe *bpe;
-    jl_pretok *pretok;     /* kinds that cut text by a pattern first, else NULL */
+    jl_pretok *pretok;    /* kinds that cut text by a pattern first, else NULL */
+    bool space_prefix;    /* a space goes before text (kind spm) */
     int32_t byte_symbol[256]; /* initial symbols of kinds that start from bytes */
 };
 

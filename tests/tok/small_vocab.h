@@ -15,6 +15,8 @@
 typedef struct {
     jl_str pieces[SV_MAX];
     int32_t types[SV_MAX];
+    float scores[SV_MAX];
+    bool has_scores;
     size_t n_pieces;
     jl_str merges[SV_MAX];
     size_t n_merges;
@@ -115,6 +117,8 @@ static inline vocab_image sv_image(const small_vocab *s)
     vi_i32s(&m, "tokenizer.ggml.token_type", s->types, s->n_pieces);
     if (!s->no_merges_key)
         vi_strs(&m, "tokenizer.ggml.merges", s->merges, s->n_merges);
+    if (s->has_scores)
+        vi_f32s(&m, "tokenizer.ggml.scores", s->scores, s->n_pieces);
     if (s->bos >= 0)
         vi_scalar(&m, "tokenizer.ggml.bos_token_id", (uint32_t)s->bos);
     if (s->eos >= 0)

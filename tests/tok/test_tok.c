@@ -244,7 +244,9 @@ static void test_kinds(void **state)
     assert_ok(sv_open(s, &v, &err));
     jl_vocab_destroy(v);
     s->pre = NULL;
-    assert_fails(sv_open(s, &v, &err), JL_UNSUPPORTED, "llama");
+    assert_fails(sv_open(s, &v, &err), JL_FORMAT, "tokenizer.ggml.scores");
+    s->pre = "strange";
+    assert_fails(sv_open(s, &v, &err), JL_UNSUPPORTED, "strange");
     s->model = "martian";
     s->pre = "valley";
     assert_fails(sv_open(s, &v, &err), JL_UNSUPPORTED, "valley");

@@ -46,14 +46,21 @@ static size_t read_varint(golden_reader *r)
     }
 }
 
-/* Spaces come back as spaces; marks too, where spaces are stored as marks. */
+static bool has_prefix(void)
+{
+    return strcmp(jl_vocab_piece(vocab, 1).ptr, "<s>") == 0 &&
+           jl_vocab_find(vocab, "<0x00>", 6) >= 0;
+}
+
+/* Spaces come back as spaces; marks too, where spaces are stored as marks. Kind llama puts a space
+ * before the text (and after each special token, which is left out here). */
 static void check_round_trip(const char *text, size_t len, const int32_t *ids, size_t n)
 {
-    char *back = malloc(len + 1);
+    char *back = malloc(len + 2);
     const bool marks = jl_vocab_find(vocab, "<0x00>", 6) >= 0;
-    size_t n_back = 0, k = 0;
+    size_t n_back = 0, k = has_prefix() && len > 0;
     for (size_t i = 0; i < n; i++)
-        n_back += jl_vocab_decode(vocab, ids[i], true, back + n_back, len - n_back);
+        n_back += jl_vocab_decode(vocab, ids[i], true, back + n_back, len + 1 - n_back);
     for (size_t i = 0; i < len; k++) {
         const bool mark = marks && len - i >= 3 && memcmp(text + i, "\xe2\x96\x81", 3) == 0;
         assert_int_equal(back[k], mark ? ' ' : text[i]);
@@ -71,8 +78,9 @@ static void check_string(golden_reader *r, size_t index)
     r->pos += len;
     const size_t n = read_varint(r);
 
-    int32_t *ids = malloc((len + 1) * sizeof *ids);
-    const size_t got = jl_vocab_encode(vocab, text, len, mode ? JL_TOKENIZE_SPECIAL : 0, ids, len);
+    int32_t *ids = malloc((2 * len + 1) * sizeof *ids);
+    const unsigned flags = mode ? JL_TOKENIZE_SPECIAL : 0;
+    const size_t got = jl_vocab_encode(vocab, text, len, flags, ids, 2 * len + 1);
     for (size_t i = 0; i < n; i++) {
         const int32_t id = (int32_t)read_varint(r);
         if (i < got && ids[i] != id)
@@ -83,7 +91,8 @@ static void check_string(golden_reader *r, size_t index)
     if (got != n)
         fail_msg("string %zu (\"%.*s\"): %zu tokens, expected %zu", index,
                  (int)(len < 200 ? len : 200), text, got, n);
-    check_round_trip(text, len, ids, got);
+    if (!mode || !has_prefix())
+        check_round_trip(text, len, ids, got);
     free(ids);
 }
 
@@ -120,7 +129,7 @@ static void test_speed(void **state)
         const unsigned flags = kind == 4 ? JL_TOKENIZE_SPECIAL : 0;
         const size_t n = jl_vocab_encode(vocab, text, len, flags, NULL, 0);
         const double seconds = jl_time_cpu() - start;
-        assert_in_range(n, len / 100, len);
+        assert_in_range(n, len / 100, len + 1);
         print_message("# %zu MB of %s: %zu tokens in %.2f s\n", n_mb, names[kind], n, seconds);
         assert_true(seconds < 6.0 * (double)n_mb); /* of CPU time, with room for sanitizers */
     }

@@ -88,6 +88,14 @@ static inline void vi_i32s(vocab_image *m, const char *key, const int32_t *items
     vi_put(m, items, n * sizeof *items);
 }
 
+static inline void vi_f32s(vocab_image *m, const char *key, const float *items, size_t n)
+{
+    vi_key(m, key, JL_GGUF_ARRAY);
+    vi_u32(m, JL_GGUF_F32);
+    vi_u64(m, n);
+    vi_put(m, items, n * sizeof *items);
+}
+
 static inline void vi_end(vocab_image *m)
 {
     memcpy(m->data + 16, &m->n_kv, sizeof m->n_kv);
