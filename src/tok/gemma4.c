@@ -64,6 +64,7 @@ const jl_tok_kind jl_tok_gemma4 = {
     .special = gemma4_special,
     .eog = gemma4_eog,
     .suppress = gemma4_suppress,
+    .ordinary = "</s>",
     .special_marks = true,
     .byte_tokens = true,
     .matches = gemma4_matches,

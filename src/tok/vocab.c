@@ -311,6 +311,9 @@ static void set_flags(jl_vocab *v)
     set_flag(v, v->bos, JL_VOCAB_SPECIAL);
     set_flag(v, v->eos, JL_VOCAB_SPECIAL | JL_VOCAB_EOG);
     set_flag(v, v->unk, JL_VOCAB_SPECIAL);
+    const int32_t ordinary = k->ordinary ? find_text(v, k->ordinary, -1) : -1;
+    if (ordinary >= 0)
+        v->flags[ordinary] = 0;
     for (uint32_t id = 0; id < v->n; id++) {
         if (v->flags[id] & JL_VOCAB_SPECIAL)
             v->flags[id] &= (uint8_t)~JL_VOCAB_BYTE;

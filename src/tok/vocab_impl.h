@@ -19,6 +19,7 @@ typedef struct {
     const char *const *special;  /* texts that are special whatever their type, NULL at the end */
     const char *const *eog;      /* texts that end a generation */
     const char *const *suppress; /* texts that are never generated */
+    const char *ordinary;        /* a text that looks special but is not, whatever the file says */
     bool special_marks;          /* user-defined tokens are special only if they look like <|x> */
     bool byte_tokens;            /* "<0xHH>" stands for a byte */
     /* Builds the family's tables; the pieces, flags and byte tokens are there already. */

@@ -186,6 +186,14 @@ static void test_ends(void **state)
     for (int32_t id = -2; id < (int32_t)jl_vocab_size(v) + 2; id++)
         assert_int_equal(jl_vocab_is_eog(v, id), id == 1 || id == 5 || id == 6);
     jl_vocab_destroy(v);
+
+    s = demo();
+    s->eos = 13;
+    s->types[13] = JL_TOKEN_CONTROL;
+    v = open_vocab(s); /* </s> is text in this family, even if the file says otherwise */
+    assert_false(jl_vocab_is_eog(v, 13));
+    assert_pieces(v, "</s>", JL_TOKENIZE_SPECIAL, "< / s >");
+    jl_vocab_destroy(v);
 }
 
 static void test_suppressed(void **state)
