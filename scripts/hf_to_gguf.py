@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Converts a Hugging Face Gemma 4 text checkpoint to one GGUF file.
+"""Converts a Hugging Face Gemma 4, Llama 3 or Mistral text checkpoint to one GGUF file.
 
     scripts/hf_to_gguf.py CHECKPOINT_DIR OUT.gguf [--type F16|F32|BF16|Q8_0|Q4_0|...]
 
 CHECKPOINT_DIR holds config.json, *.safetensors and tokenizer.json. Vision and audio weights are
 left out. Other scripts import write_gguf() and tokenizer_metadata(). Tensor and key names follow
-the GGUF files published for Gemma 4. Needs transformers, gguf, numpy and safetensors.
+the published GGUF files. The tokenizer is carried over for Gemma 4 only. Needs transformers, gguf,
+numpy and safetensors.
 """
 import argparse
 import json
@@ -56,26 +57,60 @@ LAYER = {
     "post_per_layer_input_norm.weight": "post_norm.weight",
     "layer_scalar": "layer_output_scale.weight",
 }
+LLAMA_TOP = {
+    "embed_tokens.weight": "token_embd.weight",
+    "norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
+}
+LLAMA_LAYER = {
+    "input_layernorm.weight": "attn_norm.weight",
+    "self_attn.q_proj.weight": "attn_q.weight",
+    "self_attn.k_proj.weight": "attn_k.weight",
+    "self_attn.v_proj.weight": "attn_v.weight",
+    "self_attn.o_proj.weight": "attn_output.weight",
+    "post_attention_layernorm.weight": "ffn_norm.weight",
+    "mlp.gate_proj.weight": "ffn_gate.weight",
+    "mlp.up_proj.weight": "ffn_up.weight",
+    "mlp.down_proj.weight": "ffn_down.weight",
+}
 OTHER_MODALITIES = ("vision_tower.", "audio_tower.", "embed_vision.", "embed_audio.",
                     "vision_embedder.", "multi_modal_projector.")
 
 
-def tensor_name(name):
+def tensor_name(name, arch="gemma4", tied=True):
     """GGUF name of a checkpoint tensor; None if it is not part of the text model."""
+    top, layer = (TOP, LAYER) if arch == "gemma4" else (LLAMA_TOP, LLAMA_LAYER)
     for prefix in ("model.language_model.", "language_model.model.", "language_model.", "model."):
         if name.startswith(prefix):
             name = name[len(prefix):]
             break
-    if name == "lm_head.weight" or name.startswith(OTHER_MODALITIES):
-        return None  # the head is tied to the embedding
-    if name in TOP:
-        return TOP[name]
+    if name.startswith(OTHER_MODALITIES) or (tied and name == "lm_head.weight"):
+        return None
+    if name in top:
+        return top[name]
     m = re.fullmatch(r"layers\.(\d+)\.(.+)", name)
-    if m and m[2] in LAYER:
-        return f"blk.{m[1]}.{LAYER[m[2]]}"
+    if m and m[2] in layer:
+        return f"blk.{m[1]}.{layer[m[2]]}"
     if name.endswith(("inv_freq", "embed_scale", "v_norm.weight")):
         return None
-    raise ValueError(f"tensor {name!r} has no place in a Gemma 4 GGUF file")
+    raise ValueError(f"tensor {name!r} has no place in a {arch} GGUF file")
+
+
+def pair_rotary(values, n_head):
+    """Rows of a Llama query or key matrix in the order of GGUF files: the two halves of a head that
+    RoPE rotates together are interleaved."""
+    rows = values.shape[0] // n_head
+    paired = values.reshape(n_head, 2, rows // 2, -1).swapaxes(1, 2)
+    return np.ascontiguousarray(paired).reshape(values.shape)
+
+
+def stored_values(gname, values, c):
+    """Values of a tensor as the file has them."""
+    if arch_of(c) == "llama" and gname.endswith("attn_q.weight"):
+        return pair_rotary(values, c.num_attention_heads)
+    if arch_of(c) == "llama" and gname.endswith("attn_k.weight"):
+        return pair_rotary(values, c.num_key_value_heads)
+    return values
 
 
 def as_numpy(tensor):
@@ -97,12 +132,22 @@ def tensor_type(name, shape, want):
     return want
 
 
-def gemma4_config(config):
-    """A Gemma4TextConfig of a config object or the parsed config.json."""
-    from transformers import Gemma4TextConfig
-    if isinstance(config, dict):
-        return Gemma4TextConfig(**config.get("text_config", config))
-    return config.get_text_config() if hasattr(config, "get_text_config") else config
+def text_config(config):
+    """The text part of a config object or of the parsed config.json, as a config object."""
+    from transformers import Gemma4TextConfig, LlamaConfig, MistralConfig
+    if not isinstance(config, dict):
+        return config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = config.get("text_config", config)
+    kinds = {"gemma4_text": Gemma4TextConfig, "gemma4_unified_text": Gemma4TextConfig,
+             "llama": LlamaConfig, "mistral": MistralConfig}
+    if config.get("model_type") not in kinds:
+        raise ValueError(f"model_type is {config.get('model_type')!r}, not of {', '.join(kinds)}")
+    return kinds[config["model_type"]](**config)
+
+
+def arch_of(config):
+    """general.architecture of a text config."""
+    return "llama" if config.model_type in ("llama", "mistral") else "gemma4"
 
 
 def first_layer(config, kind):
@@ -127,6 +172,28 @@ def put_u32(w, key, values):
 
 
 def put_hparams(w, c):
+    """Writes the hyperparameters of a text config."""
+    (put_llama if arch_of(c) == "llama" else put_gemma4)(w, c)
+
+
+def put_llama(w, c):
+    a = "llama"
+    d = c.head_dim or c.hidden_size // c.num_attention_heads
+    w.add_uint32(f"{a}.block_count", c.num_hidden_layers)
+    w.add_uint32(f"{a}.context_length", c.max_position_embeddings)
+    w.add_uint32(f"{a}.embedding_length", c.hidden_size)
+    w.add_uint32(f"{a}.feed_forward_length", c.intermediate_size)
+    w.add_uint32(f"{a}.attention.head_count", c.num_attention_heads)
+    w.add_uint32(f"{a}.attention.head_count_kv", c.num_key_value_heads)
+    w.add_uint32(f"{a}.attention.key_length", d)
+    w.add_uint32(f"{a}.attention.value_length", d)
+    w.add_float32(f"{a}.attention.layer_norm_rms_epsilon", c.rms_norm_eps)
+    w.add_float32(f"{a}.rope.freq_base", c.rope_parameters["rope_theta"])
+    w.add_uint32(f"{a}.rope.dimension_count", d)
+    w.add_uint32(f"{a}.vocab_size", c.vocab_size)
+
+
+def put_gemma4(w, c):
     a = "gemma4"
     n = c.num_hidden_layers
     full = first_layer(c, "full_attention")
@@ -166,8 +233,24 @@ def put_hparams(w, c):
         w.add_uint32(f"{a}.expert_feed_forward_length", c.moe_intermediate_size)
 
 
+def llama_rope_freqs(c):
+    """Frequency divisors of Llama 3.1 and later: 1 for short waves, the factor for long ones. None
+    for models without them."""
+    p = c.rope_parameters
+    if p["rope_type"] != "llama3":
+        return None
+    d = c.head_dim or c.hidden_size // c.num_attention_heads
+    wave = 2 * np.pi * p["rope_theta"] ** (np.arange(0, d, 2) / d)
+    low, high = p["low_freq_factor"], p["high_freq_factor"]
+    share = np.clip((p["original_max_position_embeddings"] / wave - low) / (high - low), 0, 1)
+    return (1 / ((1 - share) / p["factor"] + share)).astype(np.float32)
+
+
 def rope_freqs(c):
-    """Frequency divisors of the global layers: 1 for the pairs that rotate, 1e30 for the rest."""
+    """Frequency divisors, None if the file needs none. Gemma 4's global layers have 1 for the pairs
+    that rotate and 1e30 for the rest."""
+    if arch_of(c) == "llama":
+        return llama_rope_freqs(c)
     params = c.rope_parameters["full_attention"]
     d = c.per_layer_config[first_layer(c, "full_attention")].head_dim
     if params["rope_type"] != "proportional":
@@ -268,14 +351,14 @@ def stream_gguf(path, w, plan):
     w.write_kv_data_to_file()
     w.write_ti_data_to_file()
     for _gname, kind, _shape, load in plan:
-        w.write_tensor_data(np.ascontiguousarray(gguf.quantize(as_numpy(load()), kind)))
+        w.write_tensor_data(np.ascontiguousarray(gguf.quantize(load(), kind)))
     w.close()
 
 
 def write_gguf(path, config, state_dict, metadata=None, dtype="F16", name=""):
-    """Writes the text model of a Gemma 4 checkpoint as one GGUF file.
+    """Writes the text model of a checkpoint as one GGUF file.
 
-    config: Gemma4TextConfig, Gemma4Config or the parsed config.json
+    config: a config object of Gemma 4, Llama or Mistral, or the parsed config.json
     state_dict: mapping from Hugging Face tensor names to torch tensors or arrays
     metadata: tokenizer_metadata() and any other keys, general.sampling.* for example
     dtype: a GGUF type name the gguf package can quantise to, or a function
@@ -283,9 +366,9 @@ def write_gguf(path, config, state_dict, metadata=None, dtype="F16", name=""):
 
     The file appears under its name only when it is complete.
     """
-    c = gemma4_config(config)
+    c = text_config(config)
     pick = dtype if callable(dtype) else lambda _name, _shape: dtype
-    w = gguf.GGUFWriter(None, "gemma4")
+    w = gguf.GGUFWriter(None, arch_of(c))
     w.add_name(name or os.path.splitext(os.path.basename(path))[0])
     w.add_quantization_version(gguf.GGML_QUANT_VERSION)
     if not callable(dtype):
@@ -296,13 +379,16 @@ def write_gguf(path, config, state_dict, metadata=None, dtype="F16", name=""):
         put_value(w, key, value)
 
     freqs = rope_freqs(c)
-    plan = [("rope_freqs.weight", QUANT.F32, freqs.shape, lambda: freqs)]
+    plan = []
+    if freqs is not None:
+        plan.append(("rope_freqs.weight", QUANT.F32, freqs.shape, lambda: freqs))
     for hname in state_dict:
-        gname = tensor_name(hname)
+        gname = tensor_name(hname, arch_of(c), c.tie_word_embeddings)
         if gname is not None:
             shape = tuple(state_dict[hname].shape)
             kind = tensor_type(gname, shape, QUANT[pick(gname, shape).upper()])
-            plan.append((gname, kind, shape, lambda h=hname: state_dict[h]))
+            plan.append((gname, kind, shape, lambda g=gname, h=hname: stored_values(
+                g, as_numpy(state_dict[h]), c)))
     part = f"{path}.part"
     try:
         stream_gguf(part, w, plan)

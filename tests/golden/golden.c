@@ -23,12 +23,26 @@ static float get_f32(const golden_case *c, const char *key, uint64_t index)
     return v;
 }
 
-static uint64_t count_of(const golden_case *c, const char *key)
+/* A hyperparameter, under the name of the architecture. */
+static uint32_t hparam(const golden_case *c, const char *key)
 {
-    const jl_gguf_kv *kv = jl_gguf_find(c->file, key);
+    char full[128];
+    jl_str arch;
+    if (!jl_gguf_get_str(c->file, "general.architecture", &arch))
+        fail_msg("%s.gguf names no architecture", c->name);
+    snprintf(full, sizeof full, "%.*s.%s", (int)arch.len, arch.ptr, key);
+    return (uint32_t)get_u64(c, full, 0);
+}
+
+static void read_masked(golden_case *c)
+{
+    const jl_gguf_kv *kv = jl_gguf_find(c->file, "golden.masked");
     if (!kv)
-        fail_msg("%s.gguf has no key %s", c->name, key);
-    return kv->count;
+        return;
+    c->n_masked = kv->count;
+    assert_in_range(c->n_masked, 1, GOLDEN_MAX_MASKED);
+    for (size_t i = 0; i < c->n_masked; i++)
+        c->masked[i] = (int32_t)get_u64(c, "golden.masked", i);
 }
 
 static const jl_gguf_tensor *tensor_of(const golden_case *c, const char *name, jl_type type)
@@ -48,8 +62,8 @@ void golden_open(golden_case *c, const char *folder, const char *name)
     snprintf(path, sizeof path, "%s/%s.gguf", folder, name);
     assert_ok(jl_gguf_open(path, &c->file, &err));
 
-    c->n_layer = (uint32_t)get_u64(c, "gemma4.block_count", 0);
-    c->n_embd = (uint32_t)get_u64(c, "gemma4.embedding_length", 0);
+    c->n_layer = hparam(c, "block_count");
+    c->n_embd = hparam(c, "embedding_length");
     const jl_gguf_tensor *tokens = tensor_of(c, "golden.tokens", JL_TYPE_I32);
     const jl_gguf_tensor *logits = tensor_of(c, "golden.logits", JL_TYPE_F32);
     const jl_gguf_tensor *hidden = tensor_of(c, "golden.hidden", JL_TYPE_F32);
@@ -65,10 +79,7 @@ void golden_open(golden_case *c, const char *folder, const char *name)
     c->hidden = (const float *)(const void *)hidden->data;
     for (size_t i = 0; i < c->n_positions; i++)
         c->positions[i] = get_u64(c, "golden.positions", i);
-    c->n_masked = count_of(c, "golden.masked");
-    assert_in_range(c->n_masked, 1, GOLDEN_MAX_MASKED);
-    for (size_t i = 0; i < c->n_masked; i++)
-        c->masked[i] = (int32_t)get_u64(c, "golden.masked", i);
+    read_masked(c);
 }
 
 void golden_close(golden_case *c)
@@ -205,18 +216,20 @@ void golden_write_model(const golden_case *c, const char *path, jl_type type, bo
     jl_gguf_writer *out;
     jl_error err;
     weight w;
-    const jl_gguf_tensor *freqs = tensor_of(c, "model.rope_freqs.weight", JL_TYPE_F32);
+    const jl_gguf_tensor *freqs = jl_gguf_find_tensor(c->file, "model.rope_freqs.weight");
 
     assert_ok(jl_gguf_writer_create(path, 32, &out, &err));
     write_metadata(c, out);
-    assert_ok(jl_gguf_put_tensor(out, "rope_freqs.weight", JL_TYPE_F32, freqs->ne, 1, &err));
+    if (freqs)
+        assert_ok(jl_gguf_put_tensor(out, "rope_freqs.weight", JL_TYPE_F32, freqs->ne, 1, &err));
     for (jl_gguf_iter it = {0}; next_weight(c, &it, type, &w);) {
         char name[80];
         snprintf(name, sizeof name, "%.*s", (int)w.name.len, w.name.ptr);
         const jl_type stored = widen ? JL_TYPE_F32 : w.type;
         assert_ok(jl_gguf_put_tensor(out, name, stored, w.ne, w.n_dims, &err));
     }
-    assert_ok(jl_gguf_write_data(out, freqs->data, freqs->n_bytes, &err));
+    if (freqs)
+        assert_ok(jl_gguf_write_data(out, freqs->data, freqs->n_bytes, &err));
     for (jl_gguf_iter it = {0}; next_weight(c, &it, type, &w);)
         write_weight(c, out, &w, widen);
     assert_ok(jl_gguf_writer_finish(out, &err));
