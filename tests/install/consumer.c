@@ -1,4 +1,5 @@
-/* What somebody who embeds joule writes: built against the installed files only, through pkg-config. */
+/* What somebody who embeds joule writes: built against the installed files only, through
+ * pkg-config. */
 #include <joule/joule.h>
 
 #include <stdio.h>
