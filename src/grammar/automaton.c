@@ -10,6 +10,7 @@ enum {
     MAX_NODES = 1 << 22,
     MAX_STATES = 1 << 18,
     MAX_TOPS = 1 << 12,             /* stacks of one state */
+    MAX_WORK = 1 << 26,             /* expansions for one mask or step, a second or two */
     MASK_CACHE_BYTES = 64 << 20,
     UNKNOWN = -1
 };
@@ -48,6 +49,7 @@ struct jl_automaton {
     uint32_t *work;       /* stack of the closure: pairs el, parent */
     size_t n_work, cap_work;
     uint32_t epoch;
+    uint32_t work_left;   /* expansions */
     uint32_t start;
     size_t n_masks, mask_words;
 };
@@ -142,6 +144,11 @@ static jl_status push_work(jl_automaton *a, uint32_t el, uint32_t parent, jl_err
 static jl_status expand(jl_automaton *a, bool *accepts, size_t first, jl_error *err)
 {
     uint32_t parent = a->work[--a->n_work], el = a->work[--a->n_work], id;
+    if (a->work_left-- == 0) {
+        a->work_left = 0;
+        return jl_fail(err, JL_TOO_LARGE, "the grammar is too costly: more than %d steps for one "
+                       "token", MAX_WORK);
+    }
     while (a->g->els[el].kind == JL_EL_END) {
         if (parent == 0) {
             *accepts = true;
@@ -275,6 +282,7 @@ jl_status jl_automaton_step(jl_automaton *a, uint32_t state, int32_t token, cons
                             size_t len, uint32_t *next, jl_error *err)
 {
     const jl_special_token *special = find_special(a, token);
+    a->work_left = MAX_WORK;
     *next = JL_STATE_DEAD;
     if (special && !special->text) {
         *next = a->states[state].accepts ? state : JL_STATE_DEAD;
@@ -352,6 +360,7 @@ jl_status jl_automaton_mask(jl_automaton *a, uint32_t state, const uint32_t **ma
         uint32_t *fresh = jl_calloc(a->mask_words, sizeof *fresh);
         if (!fresh)
             return jl_fail(err, JL_NO_MEMORY, "no memory for a token mask");
+        a->work_left = MAX_WORK;
         const jl_status status = state == JL_STATE_DEAD ? JL_OK : fill_mask(a, state, fresh, err);
         if (status != JL_OK) {
             jl_free(fresh);
@@ -383,6 +392,7 @@ static jl_status bind_marks(jl_automaton *a, jl_error *err)
 static jl_status set_up(jl_automaton *a, const jl_special_token *specials, size_t n, jl_error *err)
 {
     uint32_t max = a->trie->n_tokens;
+    a->work_left = MAX_WORK;
     a->specials = jl_calloc(n + 1, sizeof *a->specials);
     a->mark_tokens = jl_calloc(a->g->n_marks + 1, sizeof *a->mark_tokens);
     if (!a->specials || !a->mark_tokens)
