@@ -39,8 +39,10 @@ bool jl_server_knows(const jl_server *s, const char *model)
 
 void jl_server_check_stop(jl_server *s)
 {
+    static const struct timeval flush = {.tv_usec = 200000}; /* the last replies leave */
+
     if (s->n_stops > 0 && s->n_exchanges == 0)
-        event_base_loopexit(s->base, NULL);
+        event_base_loopexit(s->base, &flush);
 }
 
 static void on_grace_over(evutil_socket_t fd, short what, void *ctx)
