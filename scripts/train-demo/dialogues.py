@@ -398,7 +398,20 @@ def single(g, box):
     return SINGLE[c](g, box) if c in SINGLE else do_other(g, box, c)
 
 
+PREFIX = ["Hi. ", "Hello! ", "One more thing: ", "Ok, next: ", "Task: ", "- ", "Next: ", "Now ", "And now: ", "Also: ", "Then: ", "Question: ",
+          "Hey! ", "Thanks. ", "Good. ", "Fine. ", "Right, ", "Well, ", "So: ", "Quick one: ", "Help me: ", "Request: ", "User: ", "Well done. ",
+          "Let us go on. ", "Another one. ", "Here is the next task. ", "I have a request. ", "For my project: ", "Please do this: "]
+
+
 def task(g, box, family):
+    """One request of a family; in training some get a few words in front."""
+    t = plain_or_tools(g, box, family)
+    if g.split == "train" and g.chance(0.2):
+        t.ask = g.of(PREFIX) + t.ask
+    return t
+
+
+def plain_or_tools(g, box, family):
     import workflows
     if family in skills.PLAIN:
         q, a, check = skills.PLAIN[family](g)

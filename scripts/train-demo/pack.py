@@ -27,6 +27,7 @@ RULES = ["Use the tools that are declared below.", "Never guess file contents; r
          "Ask if something is unclear.", "Run the tests after a change.", "Do not commit unless the user asks for it.",
          "Quote commands exactly.", "One step at a time.", "Independent calls may be made in parallel."]
 TEXT_WEIGHT = 0.3
+PLAIN_WEIGHT = 3.0      # the answers of plain skills are short
 
 
 class Source:
@@ -121,9 +122,9 @@ PLAIN_FAMILIES = ["chat", "facts", "arithmetic", "copy", "copy", "pong", "revers
 
 def pick_family(g, box):
     x = g.r.random()
-    if not box or x < 0.12:
+    if not box or x < 0.16:
         return g.of(PLAIN_FAMILIES)
-    if x < 0.34:
+    if x < 0.46:
         names = [w for w, need in workflows.NEEDS.items() if all(c in box for c in need)]
         if names:
             return g.of(names)
@@ -208,11 +209,12 @@ def document(g, src, long_share):
     x = g.r.random()
     if x < 0.08:
         return copy_document(g, src)
-    if x < 0.30:
-        return src.tokens_of(chat.render(*conversation(g, src, g.of([1, 2, 4, 8, 16]), 0, "plain")))
-    if x < 0.315 and src.client:
+    if x < 0.34:
+        ids, w = src.tokens_of(chat.render(*conversation(g, src, g.of([4, 8, 16, 24]), 0, "plain")))
+        return ids, w * PLAIN_WEIGHT
+    if x < 0.35 and src.client:
         return src.tokens_of(chat.render(*title(g, src)))
-    if x < 0.33:
+    if x < 0.36:
         return text_document(g, src, g.of([256, 512, 1024, 2048, 4096]))
     chars = g.int(100, 2500) if g.chance(0.12) else 0
     return src.tokens_of(chat.render(*conversation(g, src, g.of([1, 2, 3, 4, 6, 8, 10]), chars, "random")))

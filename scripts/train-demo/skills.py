@@ -156,7 +156,8 @@ UPPER_ASK = ["Write in upper case: {t}", "Convert to capital letters: {t}", "Upp
 
 
 def upper(g):
-    t = g.fresh(lambda: " ".join(g.word() if g.chance(0.9) else g.nonce() for _ in range(g.int(1, 5))))
+    pick = g.word if g.chance(0.4) else lambda: g.of(g.c.words)
+    t = g.fresh(lambda: " ".join(pick() if g.chance(0.9) else g.nonce() for _ in range(g.int(1, 5))))
     return g.phrase(UPPER_ASK, phrases.UPPER).format(t=t, q=quoted(g, t)), t.upper(), "equal"
 
 

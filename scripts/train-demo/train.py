@@ -28,8 +28,10 @@ import pack          # noqa: E402
 PIECE_BYTES = 15 << 20
 
 
-def mix_at(p):
+def mix_at(p, tune=False):
     """What the batches hold at this share of the run."""
+    if tune:
+        return {"text": 0.10, "long": 0.03, "longest": 16384}
     if p < 0.08:
         return {"text": 0.30, "long": 0.0, "longest": 4096}
     if p < 0.60:
@@ -37,8 +39,10 @@ def mix_at(p):
     return {"text": 0.12, "long": 0.10, "longest": 16384}
 
 
-def rate_at(p, warm):
-    """Learning rate factor: warm up, hold, then fall in a straight line from 55 % of the run on."""
+def rate_at(p, warm, tune=False):
+    """Learning rate factor: warm up, hold, then fall in a straight line from 55 % of the run on (a tuning run: at once)."""
+    if tune:
+        return min(1.0, p / warm) * max(0.0, 1 - p)
     return min(1.0, p / warm) if p < warm else 1.0 if p < 0.55 else max(0.0, (1 - p) / 0.45)
 
 
@@ -47,7 +51,7 @@ def worker(src, w, a, n, folder, done):
     for s in range(a.first + w, a.steps, a.workers):
         while s > done.value + a.ahead:
             time.sleep(0.05)
-        b = pack.batch(src, a.seed, s, n, mix_at(s / a.steps))
+        b = pack.batch(src, a.seed, s, n, mix_at(s / a.steps, a.tune))
         tmp = f"{folder}/tmp{w}.npz"
         np.savez(tmp, **b)
         os.rename(tmp, f"{folder}/{s}.npz")
@@ -260,6 +264,7 @@ def arguments():
     ap.add_argument("--eval-count", type=int, default=64)
     ap.add_argument("--final-count", type=int, default=200, help="examples per set in the last evaluation")
     ap.add_argument("--balance", type=float, default=0.01)
+    ap.add_argument("--tune", action="store_true", help="a short run from --init: other mix, rate falls from the start")
     ap.add_argument("--no-compile", action="store_true")
     ap.add_argument("--threads", type=int, default=0)
     a = ap.parse_args()
@@ -307,7 +312,7 @@ def run(a, src, state, last, folder, done, log, t_start):
     if a.init:
         load_pieces(m, a.init)
     g = torch.Generator().manual_seed(0)
-    err = md.check(m, torch.randint(30, 8000, (700,), generator=g))
+    err = (0, 0) if a.tune else md.check(m, torch.randint(30, 8000, (700,), generator=g))
     log(f"largest difference to the official forward (CPU, float32): {err[0]:.2e} of {err[1]:.1f}")
     assert err[0] < 1e-3
     m.to(dev)
@@ -317,13 +322,13 @@ def run(a, src, state, last, folder, done, log, t_start):
         p.grad = torch.zeros_like(p)
     compile = dev.type == "cuda" and not a.no_compile
     fast = md.Fast(m, a.tokens, compile, torch.bfloat16 if dev.type == "cuda" else torch.float32)
-    opt = Optimizer(named, a.lr, compile)
+    opt = Optimizer(named, a.lr, compile and not a.tune)
     if state:
         with torch.no_grad():
             for n, p in named.items():
                 p.copy_(state["weights"][n])
         opt.load(state["opt"])
-    streams = eval_streams(src, a.tokens, a.eval_count)
+    streams = [] if a.tune else eval_streams(src, a.tokens, a.eval_count)
     log(f"{sum(p.numel() for p in named.values())} parameters on {dev}, {len(streams)} evaluation streams")
     grads = [q.grad for q in named.values()]
     t_save = t_loop = time.time()
@@ -339,23 +344,28 @@ def run(a, src, state, last, folder, done, log, t_start):
         done.value = s
         stalls += time.time() - t0
         p = s / a.steps
-        if a.seconds:
-            p = max(p, (time.time() - t_start) / a.seconds)
+        if a.seconds:       # counted from the first step done, so that compilation does not change the run
+            p = max(p, (time.time() - t_loop) / a.seconds)
         if p >= 1:
             log(f"time limit at step {s}")
             break
         t = to_device(b, dev)
         loss, balance, ce, best = fast.loss(t["tokens"], t["weights"], t["pos"], t["start"])
         (loss + a.balance * balance).backward()
-        opt.step(rate_at(p, 0.02))
+        opt.step(rate_at(p, 0.02, a.tune))
         torch._foreach_zero_(grads)
         seen += a.tokens
+        if s == a.first:
+            if dev.type == "cuda":
+                torch.cuda.synchronize()
+            log(f"first step done, compiled in {time.time() - t_loop:.1f} s")
+            t_loop = time.time()
         if s % 50 == 0 or s < 5:
             wt = t["weights"] > 0.9
             right = (best == t["tokens"][1:])[wt].float().mean().item()
             txt = (t["weights"] - pack.TEXT_WEIGHT).abs() < 1e-3
             log(f"step {s} loss {loss.item():.4f} balance {balance.item():.3f} dialogue {ce[wt].mean().item():.4f} right "
-                f"{right:.4f} text {ce[txt].mean().item():.4f} {seen / (time.time() - t_loop):.0f} tok/s stalled {stalls:.1f} s")
+                f"{right:.4f} text {ce[txt].mean().item():.4f} {seen / (time.time() - t_loop + 1e-3):.0f} tok/s stalled {stalls:.1f} s")
         if a.eval_every and (s + 1) % a.eval_every == 0 and s + 1 < last:
             log("eval " + json.dumps({k: v for k, v in evaluate(fast, streams, dev, src).items() if "/" not in k}))
         if time.time() - t_save > a.save_seconds:

@@ -50,8 +50,23 @@ class Gen:
             for _ in range(20):
                 s = phrases.expand(self, self.of(more))
                 if s.strip(" .?:\n") not in barred:
-                    return s
-        return self.of(seq[:len(seq) - n])
+                    return self.noise(s)
+        return self.noise(self.of(seq[:len(seq) - n]))
+
+    def noise(self, s):
+        """Now and then one word of a phrasing is lost, doubled by another or replaced: nobody asks twice in the same way."""
+        if self.split != "train" or not self.chance(0.3):
+            return s
+        w = s.split(" ")
+        free = [i for i, x in enumerate(w) if x.isalpha()]
+        if len(free) > 2:
+            i = self.of(free)
+            x = self.r.random()
+            w[i:i + 1] = [] if x < 0.4 else [self.word()] if x < 0.6 else [w[i], self.word()] if x < 0.8 else [w[i].lower()]
+        s = " ".join(w)
+        if self.chance(0.3):
+            s = self.of([str.lower, str.lower, lambda t: t.rstrip("."), lambda t: self.word() + ": " + t])(s)
+        return s if s.count("{") == s.count("}") else " ".join(w)
 
     def fresh(self, make):
         """make() until the value is on our side of the split."""
