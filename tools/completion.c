@@ -15,7 +15,7 @@ static void bash_words(FILE *f, const opt_def *d)
     if (d->letter)
         fprintf(f, " -%c", d->letter);
     if (d->alias)
-        fprintf(f, " %s%s", strlen(d->alias) <= 3 ? "-" : "--", d->alias);
+        fprintf(f, " %s%s", opt_alias_dashes(d), d->alias);
     fprintf(f, " --%s", d->name);
 }
 
@@ -25,7 +25,7 @@ static void bash_pattern(FILE *f, const opt_def *d)
     if (d->letter)
         fprintf(f, "|-%c", d->letter);
     if (d->alias)
-        fprintf(f, "|%s%s", strlen(d->alias) <= 3 ? "-" : "--", d->alias);
+        fprintf(f, "|%s%s", opt_alias_dashes(d), d->alias);
 }
 
 /* The case branches that complete the value of an option. */
@@ -115,7 +115,7 @@ static void zsh_option(FILE *f, const opt_def *d)
         zsh_one(f, d, "-", letter);
     }
     if (d->alias)
-        zsh_one(f, d, strlen(d->alias) <= 3 ? "-" : "--", d->alias);
+        zsh_one(f, d, opt_alias_dashes(d), d->alias);
     zsh_one(f, d, "--", d->name);
 }
 
@@ -163,7 +163,7 @@ static void fish_option(FILE *f, const opt_def *d)
     if (d->letter)
         fprintf(f, " -s %c", d->letter);
     if (d->alias)
-        fprintf(f, " %s %s", strlen(d->alias) <= 3 ? "-o" : "-l", d->alias);
+        fprintf(f, " %s %s", opt_alias_dashes(d)[1] == 0 ? "-o" : "-l", d->alias);
     if (d->type == OPT_T_PATH)
         fputs(" -r -F", f);
     else if (d->type == OPT_T_CHOICE) {

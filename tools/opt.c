@@ -17,6 +17,11 @@ bool opt_applies(const opt_def *d, cmd_id cmd)
     return (d->cmds >> cmd) & 1;
 }
 
+const char *opt_alias_dashes(const opt_def *d)
+{
+    return strlen(d->alias) <= 4 ? "-" : "--";
+}
+
 bool opt_on(const opts *o, opt_id id)
 {
     return o->v[id].num != 0;

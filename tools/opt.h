@@ -172,6 +172,8 @@ int usage_error(const opts *o, const char *fmt, ...)
 /* "JOULE_CTX_SIZE" of "ctx-size"; writes at most cap bytes. */
 void opt_env_name(const opt_def *d, char *out, size_t cap);
 bool opt_applies(const opt_def *d, cmd_id cmd);
+/* Dashes before the alias: one for an abbreviation ("-ctk"), two for a word ("--temperature"). */
+const char *opt_alias_dashes(const opt_def *d);
 
 /* Generated texts (optdoc.c, completion.c). */
 void doc_help(FILE *f);

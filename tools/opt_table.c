@@ -48,12 +48,12 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_PREDICT] = NUM("predict", 'n', "n-predict", OPT_T_INT, -1, 1 << 24, "-1", GEN,
                         "most tokens to generate; -1: until the model ends or the context is full"),
     [OPT_CTX] = NUM("ctx-size", 'c', NULL, OPT_T_INT, 0, 1 << 22, "0",
-                    C(RUN) | C(LOGITS) | C(DOCTOR) | C(INSPECT),
+                    C(RUN) | C(LOGITS) | C(DOCTOR) | C(INSPECT) | C(SERVE),
                     "context in tokens; 0: the model's, at most 8192"),
     [OPT_THREADS] = NUM("threads", 't', NULL, OPT_T_INT, 0, 1024, "0", COMPUTE | C(SYNTH),
                         "threads; 0: one per physical core"),
-    [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048",
-                      C(RUN) | C(LOGITS), "prompt tokens handed to the engine in one call"),
+    [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048", C(RUN) | C(LOGITS),
+                      "prompt tokens handed to the engine in one call"),
     [OPT_UBATCH] = NUM("ubatch-size", 0, "ub", OPT_T_INT, 0, 1 << 16, "0", ENGINE,
                        "tokens computed together; 0: 512"),
     [OPT_CTK] = CHOICE("cache-type-k", 0, "ctk", "f32|f16|q8_0", "f16", COMPUTE | C(INSPECT),
@@ -148,8 +148,8 @@ const opt_def opt_table[OPT_COUNT] = {
                             "times each test is run, after one that does not count"),
     [OPT_FORMAT] = CHOICE("output-format", 'o', NULL, "md|json|csv", "md", C(BENCH),
                           "how the results are printed"),
-    [OPT_ROOFLINE] = FLAG("roofline", 0, NULL, C(BENCH),
-                          "measure what the machine could do, without a model"),
+    [OPT_ROOFLINE] =
+        FLAG("roofline", 0, NULL, C(BENCH), "measure what the machine could do, without a model"),
     [OPT_HOST] = TEXT("host", 0, NULL, OPT_T_TEXT, "ADDRESS", "127.0.0.1", C(SERVE),
                       "address to listen on; 0.0.0.0 lets other machines in: give an API key then"),
     [OPT_PORT] = NUM("port", 0, NULL, OPT_T_INT, -1, 65535, "9931", C(SERVE),
@@ -167,9 +167,10 @@ const opt_def opt_table[OPT_COUNT] = {
                           "MiB for conversations that can be continued without reading them again"),
     [OPT_MAX_STALL] = NUM("max-stall", 0, NULL, OPT_T_INT, 20, 60000, "500", C(SERVE),
                           "longest pause of running answers, in ms, while a prompt is read"),
-    [OPT_DROP_THINKING] = FLAG("drop-thinking", 0, NULL, C(SERVE),
-                               "forget thoughts of earlier turns, as the template does; costs reading "
-                               "the last turn again"),
+    [OPT_DROP_THINKING] =
+        FLAG("drop-thinking", 0, NULL, C(SERVE),
+             "forget thoughts of earlier turns, as the template does; costs reading "
+             "the last turn again"),
     [OPT_CORS_ORIGIN] = TEXT("cors-origin", 0, NULL, OPT_T_TEXT, "ORIGIN", NULL, C(SERVE),
                              "let web pages of this origin use the server; * for all"),
     [OPT_TIMEOUT] = NUM("timeout", 0, NULL, OPT_T_INT, 1, 86400, "60", C(SERVE),
@@ -235,7 +236,8 @@ const cmd_def cmd_table[CMD_COUNT] = {
          "@ d8192 behind 8192 tokens of context. Speeds are medians; the share of the machine's "
          "bandwidth and int8 peak is measured in the same run.",
          "joule bench -m model.gguf\njoule bench -m model.gguf -p 512,2048 -n 32 -d 0,8192 -o csv\n"
-         "joule bench --roofline\n", cmd_bench},
+         "joule bench --roofline\n",
+         cmd_bench},
     [CMD_SERVE] = {"serve", "", 0, "answer HTTP clients: OpenAI, Anthropic and Ollama APIs",
                    "Prints its address and serves until Ctrl-C. Conversations that come back are "
                    "continued where they ended. Without -c the context is chosen from free memory.",

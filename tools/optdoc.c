@@ -39,7 +39,7 @@ static int flag_text(const opt_def *d, char *out, size_t cap)
     if (d->letter)
         snprintf(letter, sizeof letter, "-%c, ", d->letter);
     if (d->alias)
-        snprintf(alias, sizeof alias, "%s%s, ", strlen(d->alias) <= 3 ? "-" : "--", d->alias);
+        snprintf(alias, sizeof alias, "%s%s, ", opt_alias_dashes(d), d->alias);
     if (d->arg)
         snprintf(arg, sizeof arg, " %s",
                  d->type == OPT_T_CHOICE && strlen(d->choices) < 16 ? d->choices : d->arg);

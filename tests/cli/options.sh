@@ -42,8 +42,10 @@ for source in man bash zsh fish "$SOURCE/docs/usage.md"; do
 done
 is "no text names an option that is not in the table" "" "$unknown"
 
-is "long names, letters and aliases are unique" "" \
-    "$( (cut -f1 "$T/table"; cut -f3 "$T/table" | grep -v '^-$'; cut -f2 "$T/table" | grep -v '^-$') | sort | uniq -d)"
+is "long names and aliases are unique" "" \
+    "$( (cut -f1 "$T/table"; cut -f3 "$T/table" | grep -v '^-$') | sort | uniq -d)"
+is "letters are unique within a command" "" \
+    "$(awk -F '\t' '$2 != "-" { n = split($7, c, ","); for (i = 1; i <= n; i++) print c[i] " -" $2 }' "$T/table" | sort | uniq -d)"
 
 run help
 for c in $(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' "$T/out"); do
