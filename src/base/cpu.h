@@ -13,7 +13,7 @@ enum {
     JL_CPU_AVX512VNNI = 1 << 3,
     JL_CPU_AVX512BF16 = 1 << 4,
     JL_CPU_AMX = 1 << 5,        /* AMX-TILE AMX-INT8, permitted by the system */
-    JL_CPU_AVX512VBMI = 1 << 6,
+    JL_CPU_AVX512VBMI = 1 << 6, /* VBMI BITALG */
     JL_CPU_NEON = 1 << 16,
     JL_CPU_DOTPROD = 1 << 17,
     JL_CPU_I8MM = 1 << 18,

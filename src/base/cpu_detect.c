@@ -68,7 +68,7 @@ static unsigned avx512_features(cpuid_regs f7, cpuid_regs f7_1)
     unsigned features = JL_CPU_AVX512;
     if (has(f7.c, 1u << 11))
         features |= JL_CPU_AVX512VNNI;
-    if (has(f7.c, 1u << 1))
+    if (has(f7.c, 1u << 1) && has(f7.c, 1u << 12))
         features |= JL_CPU_AVX512VBMI;
     if (has(f7_1.a, 1u << 5))
         features |= JL_CPU_AVX512BF16;

@@ -20,7 +20,7 @@
 #include "quant/quant.h"
 #include "quant/random.h"
 
-enum { N_IN = 2816, DECODE_BYTES = 96 << 20, PREFILL_ROWS = 704, MAX_COLS = 512, REPS = 9 };
+enum { N_IN = 2816, DECODE_BYTES = 64 << 20, PREFILL_ROWS = 704, MAX_COLS = 512, REPS = 9, DECODE_REPS = 40 };
 
 static double seconds(clockid_t clock)
 {
@@ -117,7 +117,7 @@ static double best_cpu(jl_pool *pool, jl_task_fn *fn, bench *b, double *best_wal
     const int n_threads = jl_pool_n_threads(pool);
     double best = 1e9;
 
-    for (int i = 0; i < REPS; i++) {
+    for (int i = 0; i < DECODE_REPS; i++) {
         const double t = seconds(CLOCK_MONOTONIC);
         const double c = seconds(CLOCK_PROCESS_CPUTIME_ID);
         jl_pool_run(pool, fn, b);
@@ -160,13 +160,15 @@ static void run_decode(const jl_cpu_kernels *k, jl_type type)
     bench_init(&b, k, type, n_rows, 1);
     printf("%-8s in cache %5.1f;", jl_type_name((uint32_t)type), hot_speed(&b));
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
+        double wall = 1e9;
         jl_pool *pool;
         const jl_pool_config config = {.n_threads = n_threads, .spin_us = 0};
         if (jl_pool_create(&config, &pool, NULL) != JL_OK)
             exit(1);
-        printf("  %d thread: read %5.1f,", n_threads,
-               bytes / best_cpu(pool, read_task, &b, NULL) / 1e9);
-        double wall = 1e9;
+        printf("  %d thread: read %5.1f", n_threads,
+               bytes / best_cpu(pool, read_task, &b, &wall) / 1e9);
+        printf(" (wall %5.1f),", bytes / wall / 1e9);
+        wall = 1e9;
         for (b.tile = 32; b.tile <= 512; b.tile *= 4)
             printf(" tile %zu %5.1f", b.tile, bytes / best_cpu(pool, decode_task, &b, &wall) / 1e9);
         printf(", wall %5.1f GB/s;", bytes / wall / 1e9);

@@ -47,7 +47,10 @@ static void layout(cpu_backend *c, jl_arena *arena)
     c->partial = jl_arena_take(arena, c->partial_bytes);
 
     c->mm_scratch_bytes = round_up(c->k.mm_scratch, 64);
-    c->tmp_bytes = round_up(2 * c->k.mm_tile_rows * n_tokens * sizeof(float), 64) +
+    const uint64_t tile_floats = c->k.mm_tile_rows * n_tokens > c->k.mm_tile_rows_1
+                                     ? c->k.mm_tile_rows * n_tokens
+                                     : c->k.mm_tile_rows_1;
+    c->tmp_bytes = round_up(2 * tile_floats * sizeof(float), 64) +
                    round_up((uint64_t)l->n_expert * 2 * sizeof(float), 64) +
                    round_up((uint64_t)l->n_in * sizeof(float), 64);
     c->attn_bytes = round_up(jl_attn_scratch(l->head_dim), 64) +

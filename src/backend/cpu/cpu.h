@@ -67,6 +67,17 @@ static inline bool cpu_type_is_float(jl_type type)
     return type == JL_TYPE_F32 || type == JL_TYPE_F16 || type == JL_TYPE_BF16;
 }
 
+/* Rows per task of a product with n_rows rows in all: for one column long pieces, but several per
+ * thread. */
+static inline size_t cpu_tile_rows(const cpu_backend *c, size_t n_rows, size_t n_cols)
+{
+    const size_t share = (n_rows / (4 * (size_t)c->limits.n_threads) + 63) / 64 * 64;
+
+    if (n_cols > 1 || share <= c->k.mm_tile_rows)
+        return c->k.mm_tile_rows;
+    return share < c->k.mm_tile_rows_1 ? share : c->k.mm_tile_rows_1;
+}
+
 /* Quantises the rows of x (F32 [n_in][n]) into act, on all threads. */
 void cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act);
 

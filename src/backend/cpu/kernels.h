@@ -56,6 +56,7 @@ typedef struct {
     const char *name;        /* "scalar", "avx2", "avx512vnni", ... */
     jl_mm_fn *mm[JL_TYPE_MAX]; /* by weight type; NULL for types that are no weights */
     size_t mm_tile_rows;     /* rows per task that suit the kernels, a multiple of 32 */
+    size_t mm_tile_rows_1;   /* the same for one column, where long pieces of memory read faster */
     size_t mm_scratch;       /* bytes of scratch one mm call may need */
 
     void (*act_quantize)(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);

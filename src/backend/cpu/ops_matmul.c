@@ -76,15 +76,17 @@ static void mm_tiles(void *ctx, int ith, int nth)
 void cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs)
 {
     cpu_backend *c = cpu_of(be);
-    mm_ctx m = {.c = c, .x = x, .act = &c->act, .outs = outs, .n_outs = n_outs,
-                .tile = c->k.mm_tile_rows};
+    mm_ctx m = {.c = c, .x = x, .act = &c->act, .outs = outs, .n_outs = n_outs};
     bool quantised = false;
     uint64_t work = 0;
+    size_t n_rows = 0;
 
     for (size_t i = 0; i < n_outs; i++) {
         quantised = quantised || !cpu_type_is_float(outs[i].w->type);
+        n_rows += outs[i].w->ne[1];
         work += (uint64_t)outs[i].w->ne[0] * outs[i].w->ne[1] * x->ne[1];
     }
+    m.tile = cpu_tile_rows(c, n_rows, x->ne[1]);
     if (quantised)
         cpu_act_rows(c, x, &c->act);
     jl_queue_reset(&c->queue);

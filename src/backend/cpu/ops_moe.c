@@ -241,14 +241,16 @@ void cpu_experts(jl_backend *be, const jl_experts_args *a)
     moe_ctx m = {
         .c = c, .a = a, .gate = fused ? a->gate_up : a->gate, .up = fused ? a->gate_up : a->up,
         .up_row = fused ? a->n_ff : 0, .n_ff = a->n_ff, .n_embd = a->down->ne[1],
-        .n_expert = a->down->ne[2], .tile = c->k.mm_tile_rows,
+        .n_expert = a->down->ne[2],
     };
 
     sort_tokens(c, a, m.n_expert);
     if (!cpu_type_is_float(m.gate->type) || !cpu_type_is_float(m.up->type))
         cpu_act_rows(c, a->x, &c->act);
+    m.tile = cpu_tile_rows(c, (size_t)a->ids->ne[0] * m.n_ff, a->x->ne[1]);
     jl_queue_reset(&c->queue);
     jl_pool_run(c->pool, gate_up_tiles, &m);
+    m.tile = cpu_tile_rows(c, m.n_embd, a->x->ne[1]);
     jl_queue_reset(&c->queue);
     jl_pool_run(c->pool, down_tiles, &m);
 }

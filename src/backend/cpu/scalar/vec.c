@@ -78,6 +78,7 @@ void jl_cpu_kernels_scalar(jl_cpu_kernels *k)
     *k = (jl_cpu_kernels){
         .name = "scalar",
         .mm_tile_rows = 32,
+        .mm_tile_rows_1 = 32,
         .mm_scratch = 64,
         .act_quantize = jl_act_quantize,
         .rms_norm = rms_norm,

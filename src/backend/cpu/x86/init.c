@@ -10,11 +10,18 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
         jl_x86_vec_avx512(k);
         jl_x86_attn_avx512(k);
         jl_x86_mm_float_avx512(k);
+        jl_x86_mm_legacy_avx512(k);
+        jl_x86_mm_k_avx512(k);
+        jl_x86_mm_iq_avx512(k);
     }
     if (features & JL_CPU_AVX512VNNI) {
         k->name = "avx512vnni";
         jl_x86_mm_legacy_avx512vnni(k);
         jl_x86_mm_k_avx512vnni(k);
         jl_x86_mm_iq_avx512vnni(k);
+    }
+    if ((features & JL_CPU_AVX512VNNI) && (features & JL_CPU_AVX512VBMI)) {
+        k->name = "avx512vbmi";
+        jl_x86_mm_iq3s_avx512vbmi(k);
     }
 }

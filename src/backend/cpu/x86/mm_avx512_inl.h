@@ -21,7 +21,7 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-enum { TILE_COLS = 6, TILE_BLOCKS = 128 /* of 32 weights */ };
+enum { TILE_BLOCKS = 128 /* of 32 weights */, AHEAD = 512 /* bytes, see prefetch_rows */ };
 
 /* ---- what a format provides */
 
@@ -105,19 +105,20 @@ ALWAYS __m512i load_quad(const row_set *rows, int i, size_t offset)
 {
 #define Q(r) _mm_loadu_si128((const __m128i *)row_at(rows, r, offset))
     __m512i v = _mm512_castsi128_si512(Q(i));
-    v = _mm512_inserti32x4(v, Q(4 + i), 1);
-    v = _mm512_inserti32x4(v, Q(8 + i), 2);
-    return _mm512_inserti32x4(v, Q(12 + i), 3);
+    v = _mm512_mask_broadcast_i32x4(v, 0x00f0, Q(4 + i));
+    v = _mm512_mask_broadcast_i32x4(v, 0x0f00, Q(8 + i));
+    return _mm512_mask_broadcast_i32x4(v, 0xf000, Q(12 + i));
 #undef Q
 }
 
 /* 16 F16 numbers at the same offset of 16 rows. */
 ALWAYS __m512 load_halves(const row_set *rows, size_t offset)
 {
-#define H(i) (short)load_u16(row_at(rows, i, offset))
-    return _mm512_cvtph_ps(_mm256_setr_epi16(H(0), H(1), H(2), H(3), H(4), H(5), H(6), H(7), H(8),
-                                             H(9), H(10), H(11), H(12), H(13), H(14), H(15)));
+#define H(i) ((uint64_t)load_u16(row_at(rows, i, offset)) << 16 * ((i) % 4))
+#define H4(i) (long long)(H(i) | H(i + 1) | H(i + 2) | H(i + 3))
+    return _mm512_cvtph_ps(_mm256_setr_epi64x(H4(0), H4(4), H4(8), H4(12)));
 #undef H
+#undef H4
 }
 
 /* 4 bytes at the same offset of 16 rows. */
@@ -201,12 +202,12 @@ ALWAYS __m512 halves_sum(__m512i s0, __m512i s1, const __m512 sc[2])
                            _mm512_mul_ps(_mm512_cvtepi32_ps(s0), sc[0]));
 }
 
-ALWAYS __m512 add_min(const mm_format *f, const mm_scale *s, const int16_t *sum, __m512 da,
+ALWAYS __m512 add_min(bool halves, const mm_scale *s, const int16_t *sum, __m512 da,
                       __m512 acc)
 {
     __m512 msum;
 
-    if (f->halves)
+    if (halves)
         msum = _mm512_fmadd_ps(s->mn[1], half_sum(sum, 1),
                                _mm512_mul_ps(s->mn[0], half_sum(sum, 0)));
     else
@@ -244,27 +245,34 @@ ALWAYS __m512 gemv_step(const mm_format *f, const mm_quads *w, const mm_scale *s
         isum = _mm512_cvtepi32_ps(f->bias ? _mm512_add_epi32(s1, unbias(sum, f->bias)) : s1);
     }
     acc = _mm512_fmadd_ps(isum, _mm512_mul_ps(s->dw, da), acc);
-    return f->has_min ? add_min(f, s, sum, da, acc) : acc;
+    return f->has_min ? add_min(f->halves, s, sum, da, acc) : acc;
 }
 
-/* Brings the rows after these 16 towards the second-level cache, in the order of memory. */
-ALWAYS void prefetch_ahead(const row_set *rows, size_t at, size_t n_bytes)
+/* Brings what the rows need AHEAD bytes later to the first-level cache: hardware prefetchers lose 16
+ * streams that advance by fractions of a line. Past the end of a row is the next one of its lane. */
+ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
 {
-    const char *p = (const char *)rows->base[0] + 16 * rows->stride + 16 * at;
-
-    for (size_t i = 0; i < 16 * n_bytes; i += 64)
-        _mm_prefetch(p + i, _MM_HINT_T1);
+    for (size_t o = 0; o < n_bytes; o += 64)
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            _mm_prefetch((const char *)row_at(rows, i, at + o + AHEAD), _MM_HINT_T0);
 }
 
-ALWAYS __m512 gemv16(const mm_format *f, const row_set *rows, const mm_col *col, size_t n_blocks)
+/* 16 rows times one column; scratch is the call's. */
+typedef __m512 mm_gemv16_fn(const mm_format *f, const row_set *rows, const mm_col *col,
+                            size_t n_blocks, const void *scratch);
+
+ALWAYS __m512 gemv16_any(const mm_format *f, const row_set *rows, const mm_col *col,
+                         size_t n_blocks, const void *scratch)
 {
     __m512 acc = _mm512_setzero_ps();
 
     for (size_t b = 0; b < n_blocks; b += (size_t)f->per) {
         const size_t at = b / (size_t)f->per * f->bytes;
         mm_head h;
+        if (f->bytes >= 64 || at % 64 < f->bytes)
+            prefetch_rows(rows, at, f->bytes);
         f->head(rows, at, &h);
-        prefetch_ahead(rows, at, f->bytes);
 #pragma GCC unroll 8
         for (int ib = 0; ib < f->per; ib++) {
             mm_quads w;
@@ -277,230 +285,49 @@ ALWAYS __m512 gemv16(const mm_format *f, const row_set *rows, const mm_col *col,
     return acc;
 }
 
-/* One column over all rows. The last group of 16 reaches back to be full; fewer than 16 rows in all
+/* One column over all rows. Lane i takes a sixteenth of the rows, so that it reads one contiguous
+ * piece of memory. A rest of fewer than 16 rows reaches back to be full; fewer than 16 rows in all
  * are taken one by one, 16 times the same row with stride 0. */
-ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a)
+ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16)
 {
     const mm_col col = mm_column(a, 0);
-    const bool few = a->n_rows < 16;
+    const size_t n_blocks = a->n_in / 32;
+    const size_t each = a->n_rows / 16;
+    float y[16];
 
-    for (size_t r = 0; r < a->n_rows; r += few ? 1 : 16) {
-        const size_t first = few || a->n_rows - r >= 16 ? r : a->n_rows - 16;
-        const row_set rows = rows_at(a->w + first * a->w_stride, few ? 0 : a->w_stride);
-        const __m512 y = gemv16(f, &rows, &col, a->n_in / 32);
-        _mm512_mask_storeu_ps(a->y + first, few ? 1 : 0xffff, y);
+    for (size_t r = 0; r < each; r++) {
+        const row_set rows = rows_at(a->w + r * a->w_stride, each * a->w_stride);
+        _mm512_storeu_ps(y, gemv16(f, &rows, &col, n_blocks, a->scratch));
+        for (size_t i = 0; i < 16; i++)
+            a->y[i * each + r] = y[i];
+    }
+    if (each > 0 && 16 * each < a->n_rows) {
+        const size_t first = a->n_rows - 16;
+        const row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
+        _mm512_storeu_ps(a->y + first, gemv16(f, &rows, &col, n_blocks, a->scratch));
+    }
+    for (size_t r = 0; r < a->n_rows && each == 0; r++) {
+        const row_set rows = rows_at(a->w + r * a->w_stride, 0);
+        _mm512_storeu_ps(y, gemv16(f, &rows, &col, n_blocks, a->scratch));
+        a->y[r] = y[0];
     }
 }
 
 /* ---- several columns */
 
-typedef struct {
-    const mm_tile *tile;
-    size_t n_blocks;
-    mm_col col[TILE_COLS];
-    float *y[2];     /* first row of each half, first column */
-    size_t y_stride;
-    __mmask16 keep;  /* lanes to store */
-    bool resume;     /* chains continue from y */
-} gemm_part;
-
-/* Sums of weights k0 .. k1 - 1 (in groups of 4) of block b: rows 16 R by columns C. */
-ALWAYS void gemm_sums(const gemm_part *g, size_t b, int R, int C, int k0, int k1,
-                      __m512i isum[2][TILE_COLS])
-{
-#pragma GCC unroll 8
-    for (int k = k0; k < k1; k++) {
-        __m512i w[2];
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++)
-            w[r] = _mm512_load_si512(g->tile->w[b][r][k]);
-#pragma GCC unroll 6
-        for (int c = 0; c < C; c++) {
-            const __m512i q = _mm512_set1_epi32(load_i32(g->col[c].q + 32 * b + 4 * k));
-#pragma GCC unroll 2
-            for (int r = 0; r < R; r++)
-                isum[r][c] = dot4(isum[r][c], w[r], q);
-        }
-    }
-}
-
-/* One block of plain formats. */
-ALWAYS void gemm_step(const mm_format *f, const gemm_part *g, size_t b, int R, int C,
-                      __m512 acc[2][TILE_COLS])
-{
-    __m512i isum[2][TILE_COLS];
-
-#pragma GCC unroll 6
-    for (int c = 0; c < C; c++) {
-        const __m512i init =
-            f->bias ? unbias(g->col[c].sum + 2 * b, f->bias) : _mm512_setzero_si512();
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++)
-            isum[r][c] = init;
-    }
-    gemm_sums(g, b, R, C, 0, 8, isum);
-#pragma GCC unroll 6
-    for (int c = 0; c < C; c++) {
-        const __m512 da = _mm512_set1_ps(g->col[c].d[b]);
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++) {
-            const __m512 dw = _mm512_mul_ps(_mm512_load_ps(g->tile->dw[b][r]), da);
-            acc[r][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[r][c]), dw, acc[r][c]);
-            if (f->has_min) {
-                const mm_scale s = {.mw = _mm512_load_ps(g->tile->mw[b][r])};
-                acc[r][c] = add_min(f, &s, g->col[c].sum + 2 * b, da, acc[r][c]);
-            }
-        }
-    }
-}
-
-/* One block of formats with a scale per half. */
-ALWAYS void gemm_step_halves(const mm_format *f, const gemm_part *g, size_t b, int R, int C,
-                             __m512 acc[2][TILE_COLS])
-{
-    __m512 total[2][TILE_COLS];
-
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) {
-        __m512i isum[2][TILE_COLS];
-#pragma GCC unroll 6
-        for (int c = 0; c < C; c++) {
-            const __m512i init = unbias_half(g->col[c].sum + 2 * b, h, f->bias);
-#pragma GCC unroll 2
-            for (int r = 0; r < R; r++)
-                isum[r][c] = init;
-        }
-        gemm_sums(g, b, R, C, 4 * h, 4 * h + 4, isum);
-#pragma GCC unroll 6
-        for (int c = 0; c < C; c++) {
-#pragma GCC unroll 2
-            for (int r = 0; r < R; r++) {
-                const __m512 s = _mm512_cvtepi32_ps(isum[r][c]);
-                const __m512 sc = _mm512_load_ps(g->tile->sc[b][r][h]);
-                total[r][c] = h ? _mm512_fmadd_ps(s, sc, total[r][c]) : _mm512_mul_ps(s, sc);
-            }
-        }
-    }
-#pragma GCC unroll 6
-    for (int c = 0; c < C; c++) {
-        const __m512 da = _mm512_set1_ps(g->col[c].d[b]);
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++) {
-            const __m512 dw = _mm512_mul_ps(_mm512_load_ps(g->tile->dw[b][r]), da);
-            acc[r][c] = _mm512_fmadd_ps(total[r][c], dw, acc[r][c]);
-            if (f->has_min) {
-                const mm_scale s = {.mw = _mm512_load_ps(g->tile->mw[b][r]),
-                                    .mn = {_mm512_load_ps(g->tile->mn[b][r][0]),
-                                           _mm512_load_ps(g->tile->mn[b][r][1])}};
-                acc[r][c] = add_min(f, &s, g->col[c].sum + 2 * b, da, acc[r][c]);
-            }
-        }
-    }
-}
-
-ALWAYS void gemm_block(const mm_format *f, const gemm_part *g, int R, int C)
-{
-    __m512 acc[2][TILE_COLS];
-
-#pragma GCC unroll 6
-    for (int c = 0; c < C; c++) {
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++)
-            acc[r][c] = g->resume
-                            ? _mm512_maskz_loadu_ps(g->keep, g->y[r] + (size_t)c * g->y_stride)
-                            : _mm512_setzero_ps();
-    }
-    for (size_t b = 0; b < g->n_blocks; b++) {
-        if (f->halves)
-            gemm_step_halves(f, g, b, R, C, acc);
-        else
-            gemm_step(f, g, b, R, C, acc);
-    }
-#pragma GCC unroll 6
-    for (int c = 0; c < C; c++) {
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++)
-            _mm512_mask_storeu_ps(g->y[r] + (size_t)c * g->y_stride, g->keep, acc[r][c]);
-    }
-}
-
-ALWAYS void gemm_group(const mm_format *f, const gemm_part *g, int R, size_t n_cols)
-{
-    switch (n_cols) {
-    case 1: gemm_block(f, g, R, 1); break;
-    case 2: gemm_block(f, g, R, 2); break;
-    case 3: gemm_block(f, g, R, 3); break;
-    case 4: gemm_block(f, g, R, 4); break;
-    case 5: gemm_block(f, g, R, 5); break;
-    default: gemm_block(f, g, R, 6); break;
-    }
-}
-
-/* Columns in groups of nearly equal width, so that no thin group is left at the end. Halved formats
- * need more registers per column. */
-ALWAYS size_t group_width(const mm_format *f, size_t left)
-{
-    const size_t most = f->halves ? 4 : TILE_COLS;
-    const size_t groups = (left + most - 1) / most;
-
-    return (left + groups - 1) / groups;
-}
-
-/* All columns against the tile; y points to the two halves' rows of column 0. */
-ALWAYS void gemm_columns(const mm_format *f, const jl_mm_args *a, gemm_part *g, float *const y[2],
-                         size_t first_block, int R)
-{
-    size_t width;
-
-    for (size_t c = 0; c < a->n_cols; c += width) {
-        width = group_width(f, a->n_cols - c);
-        for (size_t i = 0; i < width; i++) {
-            mm_col *col = &g->col[i];
-            *col = mm_column(a, c + i);
-            col->q += 32 * first_block;
-            col->d += first_block;
-            col->sum += 2 * first_block;
-        }
-        g->y[0] = y[0] + c * a->y_stride;
-        g->y[1] = y[1] + c * a->y_stride;
-        if (R == 2)
-            gemm_group(f, g, 2, width);
-        else
-            gemm_group(f, g, 1, width);
-    }
-}
-
 /* Fills blocks 0 .. n_blocks - 1 of half h. */
 typedef void mm_expand_fn(const row_set *rows, size_t first_block, size_t n_blocks, mm_tile *tile,
                           int h);
 
-ALWAYS void mm_gemm(const mm_format *f, mm_expand_fn *expand, const jl_mm_args *a)
-{
-    const size_t blocks = a->n_in / 32;
-    const bool few = a->n_rows < 16; /* as in mm_gemv */
-    gemm_part g = {.tile = a->scratch, .y_stride = a->y_stride, .keep = few ? 1 : 0xffff};
+/* The product in mm_gemm_<isa>.c, one copy for all formats. */
+typedef void mm_gemm_fn(const mm_format *f, mm_expand_fn *expand, const jl_mm_args *a);
+mm_gemm_fn jl_x86_gemm_avx512, jl_x86_gemm_avx512vnni;
+#ifdef __AVX512VNNI__
+#define MM_GEMM jl_x86_gemm_avx512vnni
+#else
+#define MM_GEMM jl_x86_gemm_avx512
+#endif
 
-    for (size_t r = 0; r < a->n_rows; r += few ? 1 : 32) {
-        const int halves = !few && a->n_rows - r > 16 ? 2 : 1;
-        float *y[2] = {a->y + r, a->y + r};
-        row_set rows[2];
-        for (int h = 0; h < halves; h++) {
-            const size_t want = r + 16 * (size_t)h;
-            const size_t at = few || a->n_rows - want >= 16 ? want : a->n_rows - 16;
-            rows[h] = rows_at(a->w + at * a->w_stride, few ? 0 : a->w_stride);
-            y[h] = a->y + at;
-        }
-        for (size_t b = 0; b < blocks; b += TILE_BLOCKS) {
-            g.n_blocks = blocks - b < TILE_BLOCKS ? blocks - b : TILE_BLOCKS;
-            g.resume = b > 0;
-            for (int h = 0; h < halves; h++)
-                expand(&rows[h], b, g.n_blocks, a->scratch, h);
-            gemm_columns(f, a, &g, y, b, halves);
-        }
-    }
-}
-
-/* ---- expansion */
 
 /* Rows 4 L + i of quads become lanes: out[k] is 16 rows x weights 4 k .. 4 k + 3. */
 ALWAYS void transpose_quads(const __m512i x[4], uint8_t out[4][64])
@@ -559,9 +386,9 @@ ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first_
     static void mm_##name(const jl_mm_args *a)                                               \
     {                                                                                        \
         if (a->n_cols == 1)                                                                  \
-            mm_gemv(&fmt_##name, a);                                                         \
+            mm_gemv(&fmt_##name, a, gemv16_any);                                             \
         else                                                                                 \
-            mm_gemm(&fmt_##name, expand_##name, a);                                          \
+            MM_GEMM(&fmt_##name, expand_##name, a);                                          \
     }
 
 #endif

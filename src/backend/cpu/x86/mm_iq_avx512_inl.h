@@ -45,7 +45,7 @@ ALWAYS void expand_unpacked(jl_unpack32_fn *unpack, const row_set *rows, size_t 
     }                                                                                          \
     static void mm_##name(const jl_mm_args *a)                                                 \
     {                                                                                          \
-        mm_gemm(&fmt_##name, expand_##name, a);                                                \
+        MM_GEMM(&fmt_##name, expand_##name, a);                                                \
     }
 
 GRID_KERNEL(iq1_s, jl_block_iq1_s, false)

@@ -165,6 +165,7 @@ ALWAYS void mm_legacy_init(jl_cpu_kernels *k)
     k->mm[JL_TYPE_MXFP4] = mm_mxfp4;
     k->mm_scratch = sizeof(mm_tile);
     k->mm_tile_rows = 64;
+    k->mm_tile_rows_1 = 512;
 }
 
 #endif

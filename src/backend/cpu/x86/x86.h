@@ -8,9 +8,13 @@
 void jl_x86_vec_avx512(jl_cpu_kernels *k);
 void jl_x86_attn_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_float_avx512(jl_cpu_kernels *k);
+void jl_x86_mm_legacy_avx512(jl_cpu_kernels *k);
+void jl_x86_mm_k_avx512(jl_cpu_kernels *k);
+void jl_x86_mm_iq_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_legacy_avx512vnni(jl_cpu_kernels *k);
 void jl_x86_mm_k_avx512vnni(jl_cpu_kernels *k);
 void jl_x86_mm_iq_avx512vnni(jl_cpu_kernels *k);
+void jl_x86_mm_iq3s_avx512vbmi(jl_cpu_kernels *k);
 
 /* Peak loops of the roofline, see backend/peak.h. */
 uint64_t jl_x86_int8_peak_avx512vnni(uint64_t n);
