@@ -44,7 +44,8 @@ static int read_list(const opts *o, opt_id id, number_list *out)
         char *end;
         const unsigned long v = strtoul(s, &end, 10);
         if (end == s || v > MAX_TOKENS || (*end && *end != ',') || *s == '-' || out->n == MAX_LIST)
-            return usage_error(o, "--%s takes up to %d numbers of tokens (0 to %d), comma separated",
+            return usage_error(o,
+                               "--%s takes up to %d numbers of tokens (0 to %d), comma separated",
                                opt_table[id].name, MAX_LIST, MAX_TOKENS);
         out->values[out->n++] = (uint32_t)v;
         s = *end ? end + 1 : end;
@@ -143,11 +144,12 @@ static void print_head(const bench_run *b)
     } else {
         printf("%s, %s, %s per token; %u threads, %s\n",
                b->info.name[0] ? b->info.name : b->info.architecture,
-               ui_bytes(b->info.file_bytes, size),
-               ui_bytes(b->info.bytes_per_token, (char[24]){0}), b->n_threads, b->kernels);
+               ui_bytes(b->info.file_bytes, size), ui_bytes(b->info.bytes_per_token, (char[24]){0}),
+               b->n_threads, b->kernels);
         printf("machine: reads %.1f GB/s, int8 peak %.0f Gop/s (%s)\n\n",
                b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9, b->roof.kernels);
-        puts("| test | t/s (median) | mean ± sd | CPU s per token | GB/s | share of bound | J per token "
+        puts("| test | t/s (median) | mean ± sd | CPU s per token | GB/s | share of bound | J per "
+             "token "
              "|\n|---|---:|---:|---:|---:|---:|---|");
     }
 }
@@ -158,8 +160,8 @@ static void print_row(bench_run *b, const bench_row *row)
     const double share = share_of_bound(b, row);
     char test[48];
 
-    snprintf(test, sizeof test, row->depth ? "%s%u @ d%u" : "%s%u", row->decode ? "tg" : "pp", row->n,
-             row->depth);
+    snprintf(test, sizeof test, row->depth ? "%s%u @ d%u" : "%s%u", row->decode ? "tg" : "pp",
+             row->n, row->depth);
     if (strcmp(format, "csv") == 0) {
         printf("\"%s\",%llu,%llu,\"%s\",%u,%s,%u,%u,%u,%.4f,%.4f,%.4f,%.6f,%.4f,%.3f,%.1f\n",
                b->info.name, (unsigned long long)b->info.file_bytes,
@@ -168,10 +170,11 @@ static void print_row(bench_run *b, const bench_row *row)
                b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9);
     } else if (strcmp(format, "json") == 0) {
         printf("%s  {\"test\": \"%s\", \"n\": %u, \"depth\": %u, \"reps\": %u, \"threads\": %u, "
-               "\"tps_median\": %.4f, \"tps_mean\": %.4f, \"tps_sd\": %.4f, \"cpu_s_per_token\": %.6f, "
+               "\"tps_median\": %.4f, \"tps_mean\": %.4f, \"tps_sd\": %.4f, \"cpu_s_per_token\": "
+               "%.6f, "
                "\"share_of_bound\": %.4f, \"joules_per_token\": null}",
-               b->n_rows ? ",\n" : "", test, row->n, row->depth, row->reps, b->n_threads, row->median,
-               row->mean, row->sd, row->cpu, share);
+               b->n_rows ? ",\n" : "", test, row->n, row->depth, row->reps, b->n_threads,
+               row->median, row->mean, row->sd, row->cpu, share);
     } else {
         char rate[24] = "";
         if (row->decode)
@@ -191,8 +194,10 @@ static jl_status run_lists(bench_run *b, const number_list lists[2], const numbe
     for (size_t d = 0; d < depths->n; d++) {
         for (int decode = 0; decode < 2; decode++) {
             for (size_t i = 0; i < lists[decode].n; i++) {
-                bench_row row = {.decode = decode, .n = lists[decode].values[i],
-                                 .depth = depths->values[d], .reps = b->reps};
+                bench_row row = {.decode = decode,
+                                 .n = lists[decode].values[i],
+                                 .depth = depths->values[d],
+                                 .reps = b->reps};
                 if (row.n == 0)
                     continue;
                 const jl_status s = time_row(b, &row, err);
@@ -217,8 +222,8 @@ static jl_status bench_model(bench_run *b, jl_model *model, const number_list li
 {
     const uint32_t p = largest(&lists[0]);
     const uint32_t n = largest(&lists[1]);
-    jl_bench_params params = {.struct_size = sizeof params, .n_max = p > n ? p : n,
-                              .depth_max = largest(depths)};
+    jl_bench_params params = {
+        .struct_size = sizeof params, .n_max = p > n ? p : n, .depth_max = largest(depths)};
     static char kernels[200];
 
     load_session_params(b->o, &params.session);
@@ -253,8 +258,9 @@ static int show_roofline(const opts *o)
     if (jl_roofline_measure((uint32_t)opt_int(o, OPT_THREADS), &r, &err) != JL_OK)
         return ui_fail(o, &err);
     if (strcmp(opt_text(o, OPT_FORMAT), "json") == 0)
-        printf("{\"threads\": %u, \"read_gb_s\": %.3f, \"int8_gop_s\": %.1f, \"kernels\": \"%s\"}\n",
-               r.n_threads, r.read_bytes_per_s * 1e-9, r.int8_ops_per_s * 1e-9, r.kernels);
+        printf(
+            "{\"threads\": %u, \"read_gb_s\": %.3f, \"int8_gop_s\": %.1f, \"kernels\": \"%s\"}\n",
+            r.n_threads, r.read_bytes_per_s * 1e-9, r.int8_ops_per_s * 1e-9, r.kernels);
     else
         printf("%u threads: reads %.1f GB/s, int8 peak %.0f Gop/s (%s)\n", r.n_threads,
                r.read_bytes_per_s * 1e-9, r.int8_ops_per_s * 1e-9, r.kernels);

@@ -53,6 +53,8 @@ static jl_status run_prompt(const opts *o, jl_error *err)
     gen g;
 
     jl_status status = load_text(o, &text, &len, err);
+    if (status == JL_OK && len == 0 && !opt_on(o, OPT_RAW))
+        status = tool_error(err, JL_INVALID, "the prompt is empty: give one with -p, -f or stdin");
     if (status == JL_OK)
         status = gen_open(o, &g, err);
     if (status == JL_OK) {

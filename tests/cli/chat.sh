@@ -5,6 +5,7 @@ exits 0 "an answer" run -p "Hello, who are you?" --temp 0 -n 64
 [ -s "$T/out" ] && pass "is printed" || fail "is printed"
 grep -q "bundled test model, not Gemma 4 26B" "$T/err" && pass "stderr names the bundled model" ||
     fail "stderr names the bundled model" "$(cat "$T/err")"
+refuses 1 "prompt is empty" "an empty prompt" run -n 1
 exits 0 "with a system text" run -sys "You are terse." -p "Hello" --temp 0 -n 32
 exits 0 "with thinking" run --think on -p "What is 2 + 2?" --temp 0 -n 64
 thought=$(out)
