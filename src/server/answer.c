@@ -82,16 +82,15 @@ static void answer_free(jl_answer *a)
     jl_free(a);
 }
 
-static jl_status thought_bitmap(const jl_server *s, jl_feed *r, jl_error *err)
+static jl_status make_limits(jl_answer *a, jl_limits *l, jl_error *err)
 {
-    r->thought_end_id = jl_token_find(s->model, "<channel|>");
-    if (r->thought_max == SIZE_MAX || r->thought_end_id < 0)
-        return JL_OK;
-    r->thought_end = jl_calloc(s->info.n_vocab / 32 + 1, sizeof *r->thought_end);
-    if (!r->thought_end)
-        return jl_fail(err, JL_NO_MEMORY, "out of memory");
-    r->thought_end[r->thought_end_id / 32] |= 1u << (r->thought_end_id % 32);
-    return JL_OK;
+    jl_server *s = a->s;
+    jl_limits_params p = a->gen.limits;
+
+    p.in_thought = a->gen.prompt.prompt.in_thought;
+    if ((p.form != JL_FORM_NONE || p.tools) && !s->tree)
+        JL_TRY(jl_token_tree_create(s->model, &s->tree, err));
+    return jl_limits_init(l, s->model, s->tree, &p, err);
 }
 
 static jl_status make_feed(jl_answer *a, jl_choice *c, jl_error *err)
@@ -108,11 +107,9 @@ static jl_status make_feed(jl_answer *a, jl_choice *c, jl_error *err)
                    .n_vocab = s->info.n_vocab,
                    .n_top = g->n_top,
                    .stops = g->stops,
-                   .one_call = g->one_call,
+
+                   .one_call = g->limits.one_call,
                    .ignore_eos = g->ignore_eos,
-                   .thought_max = g->thought_max,
-                   .thought_end_id = -1,
-                   .in_thought = g->prompt.prompt.in_thought,
                    .sink = sink,
                    .ctx = c};
     r->last = jl_calloc(1, sizeof *r->last);
@@ -122,7 +119,7 @@ static jl_status make_feed(jl_answer *a, jl_choice *c, jl_error *err)
         c->logprobs = json_array();
         JL_TRY(jl_detok_create(s->model, true, &r->names, err));
     }
-    JL_TRY(thought_bitmap(s, r, err));
+    JL_TRY(make_limits(a, &r->limits, err));
     if (!g->conv)
         return jl_detok_create(s->model, false, &r->detok, err);
     return jl_chat_parser_create(s->chat, g->conv, &pp, jl_feed_event, r, &r->parser, err);
@@ -222,8 +219,15 @@ void jl_answer_start(jl_exchange *ex, const jl_wire *wire, jl_gen *gen, json_t *
     snprintf(a->id, sizeof a->id, "%s%08llx%08llx", wire->id_prefix,
              (unsigned long long)(s->started_ns & 0xffffffffu), (unsigned long long)++s->n_ids);
     if (make_answer(a, &f.err) != JL_OK) {
-        f.http = f.err.status == JL_TOO_LARGE ? 429 : 0;
-        f.code = f.http ? "queue_full" : NULL;
+        const bool full = a->choices && a->choices[a->gen.n - 1].feed.sink; /* all were made */
+        f.http = full && f.err.status == JL_TOO_LARGE ? 429
+                 : f.err.status == JL_UNSUPPORTED     ? 400
+                                                      : 0;
+        f.code = f.http == 429 ? "queue_full" : f.http ? "unsupported_parameter" : NULL;
+        f.param = f.http == 429 || !a->choices ? NULL
+                  : a->gen.form_text           ? "response_format"
+                  : a->gen.limits.forced       ? "tools"
+                                               : NULL;
         answer_free(a);
         jl_ex_fault(ex, &f);
         return;
@@ -466,7 +470,7 @@ jl_usage jl_answer_usage(const jl_answer *a)
     for (unsigned i = 0; i < a->gen.n; i++) {
         const jl_choice *c = &a->choices[i];
         u.n_generated += c->job.n_tokens - c->job.n_prompt;
-        u.n_thought += c->feed.n_thought;
+        u.n_thought += c->feed.limits.n_thought;
         if (c->job.stats.end_ns > last_ns)
             last_ns = c->job.stats.end_ns;
     }

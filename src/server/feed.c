@@ -125,7 +125,6 @@ void jl_feed_event(void *ctx, const jl_chat_event *e)
     jl_feed *r = ctx;
 
     if (e->kind == JL_EVENT_CONTENT) {
-        r->in_thought = false;
         add_content(r, e->text, e->len);
         return;
     }
@@ -142,7 +141,6 @@ void jl_feed_event(void *ctx, const jl_chat_event *e)
     if (r->stop_hit || (r->one_call && r->call_done))
         return;
     emit_held(r, r->held.len);
-    r->in_thought = e->kind == JL_EVENT_REASONING;
     r->call_done = r->call_done || (e->kind == JL_EVENT_CALL_END && e->complete);
     emit(r, kinds[e->kind], e, e->text, e->len);
 }
@@ -165,7 +163,7 @@ static bool on_token(void *ctx, int32_t token, const float *logits)
     jl_feed *r = ctx;
     const bool is_end = jl_token_is_eog(r->model, token);
 
-    if (r->names && !is_end && !r->in_thought) {
+    if (r->names && !is_end && !r->limits.in_thought) {
         jl_out *o = jl_calloc(1, sizeof *o);
         if (o) {
             o->kind = JL_OUT_LOGPROB;
@@ -175,20 +173,23 @@ static bool on_token(void *ctx, int32_t token, const float *logits)
     }
     if (!is_end || r->parser)
         push_token(r, token);
-    if (token == r->thought_end_id)
-        r->in_thought = false;
-    r->n_thought += r->in_thought;
+    if (!is_end)
+        jl_limits_accept(&r->limits, token);
     if (jl_loop_guard_push(&r->guard, token, 0, 0).repeats > 1)
         r->looped = true;
+    if (r->limits.failed != JL_OK && r->failed == JL_OK) {
+        r->failed = r->limits.failed;
+        r->err = r->limits.err;
+    }
     return r->failed == JL_OK && !(is_end && !r->ignore_eos) && !r->stop_hit && !r->looped &&
            !(r->one_call && r->call_done);
 }
 
 static const uint32_t *allowed(void *ctx)
 {
-    const jl_feed *r = ctx;
+    jl_feed *r = ctx;
 
-    return r->in_thought && r->n_thought >= r->thought_max ? r->thought_end : NULL;
+    return jl_limits_mask(&r->limits);
 }
 
 static void on_progress(void *ctx)
@@ -244,11 +245,10 @@ void jl_feed_free(jl_feed *r)
     jl_chat_parser_destroy(r->parser);
     jl_detok_destroy(r->detok);
     jl_detok_destroy(r->names);
-    jl_free(r->thought_end);
+    jl_limits_free(&r->limits);
     jl_out_free(r->last);
     r->last = NULL;
     jl_str_free(&r->held);
     r->parser = NULL;
     r->detok = r->names = NULL;
-    r->thought_end = NULL;
 }

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "joule/chat.h"
+#include "server/limits.h"
 #include "server/scheduler.h"
 #include "server/str.h"
 
@@ -52,10 +53,8 @@ typedef struct jl_feed {
     const json_t *stops;    /* array of strings; NULL: none */
     bool one_call;          /* end after one tool call */
     bool ignore_eos;
-    size_t thought_max;     /* tokens; SIZE_MAX: no limit */
-    int32_t thought_end_id; /* the mark that ends a thought; -1: none */
-    uint32_t *thought_end;  /* [n_vocab / 32 + 1] bitmap that allows only that mark */
-    jl_out *last;           /* the event that ends the answer, allocated beforehand; taken */
+    jl_limits limits; /* what may come next; the engine thread's after the start */
+    jl_out *last;     /* the event that ends the answer, allocated beforehand; taken */
     void (*sink)(void *ctx, jl_out *out); /* takes out */
     void *ctx;
 
@@ -63,9 +62,7 @@ typedef struct jl_feed {
     jl_str held;          /* content that may be the start of a stop string */
     const char *stop_hit; /* the stop string met, in stops; NULL: none */
     jl_loop_guard guard;
-    bool looped;      /* ended because it repeated itself */
-    size_t n_thought; /* tokens of thoughts */
-    bool in_thought;
+    bool looped; /* ended because it repeated itself */
     bool call_done;
     jl_status failed;
     jl_error err;

@@ -13,6 +13,8 @@ void jl_gen_free(jl_gen *g)
     jl_conversation_destroy(g->conv);
     jl_free(g->tools);
     jl_free(g->bias);
+    jl_free(g->form_text);
+    jl_free(g->forced_tools);
     json_decref(g->stops);
     jl_chat_prompt_free(&g->prompt.prompt);
     *g = (jl_gen){0};
@@ -175,21 +177,19 @@ static jl_status read_thinking(jl_server *s, const json_t *b, jl_gen *g, jl_faul
         g->thinking = strcmp(effort, "none") != 0 && strcmp(effort, "minimal") != 0;
     JL_TRY(jl_field_int(b, "reasoning_budget", -1, INT32_MAX, &budget, f));
     JL_TRY(jl_field_int(b, "thinking_budget_tokens", -1, INT32_MAX, &budget, f));
-    g->thought_max = budget < 0 ? SIZE_MAX : (size_t)budget;
+    g->limits.thought_max = budget < 0 ? SIZE_MAX : (size_t)budget;
     if (budget == 0)
         g->thinking = false;
+    g->limits.thinking = g->thinking;
     return JL_OK;
 }
 
 /* Fields that would change the answer and are not available are refused, never ignored. */
 static jl_status refuse(const json_t *b, jl_fault *f)
 {
-    static const char *const names[] = {
-        "grammar",       "json_schema",    "guided_json",        "guided_regex",
-        "guided_choice", "guided_grammar", "structured_outputs", "functions",
-        "function_call", "audio",          "prediction"};
-    const json_t *format = json_object_get(b, "response_format");
-    const char *type = json_string_value(json_object_get(format, "type"));
+    static const char *const names[] = {"guided_regex", "guided_choice", "structured_outputs",
+                                        "functions",    "function_call", "audio",
+                                        "prediction"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const json_t *v = json_object_get(b, names[i]);
@@ -197,15 +197,62 @@ static jl_status refuse(const json_t *b, jl_fault *f)
             return jl_fault_set(f, 400, "unsupported_parameter", names[i],
                                 "%s is not supported by this server", names[i]);
     }
-    if (format && !json_is_null(format) && !type)
+    return JL_OK;
+}
+
+static jl_status set_form(jl_gen *g, jl_form form, const json_t *v, const char *param, jl_fault *f)
+{
+    if (!v || json_is_null(v))
+        return JL_OK;
+    if (g->limits.form != JL_FORM_NONE)
+        return jl_fault_set(f, 400, "invalid_value", param,
+                            "%s: the form of the answer is given twice", param);
+    if (form == JL_FORM_GBNF ? !json_is_string(v) : !json_is_object(v) && !json_is_boolean(v))
+        return jl_fault_set(f, 400, "invalid_type", param, "%s must be %s", param,
+                            form == JL_FORM_GBNF ? "a string" : "a JSON schema");
+    g->form_text = form == JL_FORM_GBNF ? jl_strndup(json_string_value(v), json_string_length(v))
+                                        : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!g->form_text)
+        return jl_fail(&f->err, JL_NO_MEMORY, "out of memory");
+    g->limits.form = form;
+    g->limits.form_text = g->form_text;
+    f->param = param; /* of an error that is found when the grammar is made */
+    return JL_OK;
+}
+
+static jl_status read_format(const json_t *format, jl_gen *g, jl_fault *f)
+{
+    const char *type = json_string_value(json_object_get(format, "type"));
+    const json_t *named = json_object_get(format, "json_schema");
+    const json_t *schema = json_object_get(named ? named : format, "schema");
+
+    if (!format || json_is_null(format))
+        return JL_OK;
+    if (!type)
         return jl_fault_set(f, 400, "invalid_type", "response_format",
                             "response_format must be an object with a type");
-    if (type && strcmp(type, "text") != 0)
-        return jl_fault_set(f, 400, "unsupported_parameter", "response_format",
-                            "response_format of "
-                            "type \"%.40s\" is not supported by this server; only \"text\" is",
-                            type);
-    return JL_OK;
+    if (strcmp(type, "text") == 0)
+        return JL_OK;
+    if (strcmp(type, "json_schema") == 0 && !schema)
+        return jl_fault_set(f, 400, "missing_field", "response_format",
+                            "response_format.json_schema.schema is missing");
+    if (strcmp(type, "json_schema") != 0 && strcmp(type, "json_object") != 0)
+        return jl_fault_set(
+            f, 400, "unsupported_parameter", "response_format",
+            "response_format.type \"%.40s\" is not text, json_object or json_schema", type);
+    json_t *any = schema ? NULL : json_pack("{s:s}", "type", "object");
+    const jl_status s = set_form(g, JL_FORM_SCHEMA, schema ? schema : any, "response_format", f);
+    json_decref(any);
+    return s;
+}
+
+static jl_status read_form(const json_t *b, jl_gen *g, jl_fault *f)
+{
+    JL_TRY(read_format(json_object_get(b, "response_format"), g, f));
+    JL_TRY(set_form(g, JL_FORM_SCHEMA, json_object_get(b, "json_schema"), "json_schema", f));
+    JL_TRY(set_form(g, JL_FORM_SCHEMA, json_object_get(b, "guided_json"), "guided_json", f));
+    JL_TRY(set_form(g, JL_FORM_GBNF, json_object_get(b, "grammar"), "grammar", f));
+    return set_form(g, JL_FORM_GBNF, json_object_get(b, "guided_grammar"), "guided_grammar", f);
 }
 
 jl_status jl_gen_read(jl_server *s, const json_t *b, jl_gen *g, jl_fault *f)
@@ -222,6 +269,7 @@ jl_status jl_gen_read(jl_server *s, const json_t *b, jl_gen *g, jl_fault *f)
                             "server has \"%s\"",
                             model, s->name);
     JL_TRY(refuse(b, f));
+    JL_TRY(read_form(b, g, f));
     jl_sampler_defaults(s->model, &g->sampling);
     JL_TRY(read_sampling(b, &g->sampling, f));
     JL_TRY(read_seed(s, b, &g->sampling, f));
@@ -238,26 +286,63 @@ jl_status jl_gen_read(jl_server *s, const json_t *b, jl_gen *g, jl_fault *f)
     JL_TRY(jl_field_bool(b, "ignore_eos", &g->ignore_eos, f));
     JL_TRY(jl_field_bool(b, "parallel_tool_calls", &parallel_calls, f));
     JL_TRY(jl_field_int(b, "top_logprobs", 0, 20, &n_top, f));
-    g->one_call = !parallel_calls;
+    g->limits.one_call = !parallel_calls;
     g->n_top = (int)n_top;
     return JL_OK;
 }
 
 /* ---- prompts ---------------------------------------------------------------------------- */
 
+/* Keeps only the named tool. */
+static jl_status force_tool(const json_t *tools, const char *name, jl_gen *g, jl_fault *f)
+{
+    size_t i;
+    json_t *tool;
+
+    json_array_foreach(tools, i, tool)
+    {
+        const char *n =
+            json_string_value(json_object_get(json_object_get(tool, "function"), "name"));
+        if (!n || strcmp(n, name) != 0)
+            continue;
+        json_t *one = json_pack("[O]", tool);
+        g->forced_tools = one ? json_dumps(one, JSON_COMPACT) : NULL;
+        json_decref(one);
+        if (!g->forced_tools)
+            return jl_fail(&f->err, JL_NO_MEMORY, "out of memory");
+        g->limits.tools = g->forced_tools;
+        g->limits.forced = g->limits.one_call = true;
+        return JL_OK;
+    }
+    return jl_fault_set(f, 400, "invalid_value", "tool_choice",
+                        "tool_choice names \"%.80s\", which is "
+                        "not among the tools",
+                        name);
+}
+
 static jl_status read_tool_choice(jl_server *s, const json_t *b, jl_gen *g, jl_fault *f)
 {
     const json_t *v = json_object_get(b, "tool_choice");
     const char *choice = json_string_value(v);
+    const char *name = json_string_value(json_object_get(json_object_get(v, "function"), "name"));
     const int32_t call_mark = jl_token_find(s->model, "<|tool_call>");
 
+    g->limits.tools = g->tools;
+    if (name)
+        return force_tool(json_object_get(b, "tools"), name, g, f);
     if (!v || json_is_null(v) || (choice && strcmp(choice, "auto") == 0))
         return JL_OK;
+    if (choice && strcmp(choice, "required") == 0) {
+        g->limits.forced = true;
+        return g->tools ? JL_OK
+                        : jl_fault_set(f, 400, "invalid_value", "tool_choice",
+                                       "tool_choice is \"required\" and there are no tools");
+    }
     if (!choice || strcmp(choice, "none") != 0)
-        return jl_fault_set(f, 400, "unsupported_parameter", "tool_choice",
-                            "tool_choice must be "
-                            "\"auto\" or \"none\"; forced calls are not supported by this server");
+        return jl_fault_set(f, 400, "invalid_value", "tool_choice",
+                            "tool_choice must be auto, none, required or name a function");
     /* The tools stay in the prompt, so that its prefix is found in the cache. */
+    g->limits.tools = NULL;
     if (call_mark >= 0)
         g->bias[g->sampling.n_logit_bias++] = (jl_logit_bias){call_mark, -INFINITY};
     return JL_OK;
@@ -347,9 +432,9 @@ jl_status jl_gen_read_chat(jl_server *s, const json_t *b, jl_gen *g, jl_fault *f
                             "messages must be an array");
     JL_TRY(jl_field_bool(b, "logprobs", &g->logprobs, f));
     JL_TRY(jl_field_bool(kwargs, "preserve_thinking", &preserve, f));
-    JL_TRY(read_tool_choice(s, b, g, f));
     if (json_array_size(tools) > 0)
         g->tools = json_dumps(tools, JSON_COMPACT | JSON_SORT_KEYS);
+    JL_TRY(read_tool_choice(s, b, g, f));
     json_t *part =
         json_pack("{s:O, s:O*}", "messages", messages, "tools", json_is_null(tools) ? NULL : tools);
     char *text = part ? json_dumps(part, JSON_COMPACT) : NULL;

@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "joule/server.h"
 #include "server/feed.h"
+#include "server/limits.h"
 #include "server/scheduler.h"
 #include "server/turns.h"
 
@@ -37,8 +38,10 @@ typedef struct {
     jl_conversation *conv; /* NULL: a plain prompt */
     char *tools;           /* the tools as text, jl_free; NULL: none */
     bool thinking;
-    size_t thought_max; /* tokens; SIZE_MAX: no limit */
-    bool stream, usage_chunk, progress, one_call, ignore_eos, echo;
+    jl_limits_params limits;
+    char *form_text;    /* jl_free */
+    char *forced_tools; /* jl_free */
+    bool stream, usage_chunk, progress, ignore_eos;
     bool logprobs;
     int n_top;
     unsigned n;       /* answers wanted */
@@ -194,6 +197,7 @@ struct jl_server {
     jl_error chat_err; /* why */
     jl_scheduler *scheduler;
     jl_turns *turns;
+    jl_token_tree *tree; /* made when first needed */
     char name[128], alias[128], host[64];
     char *api_key;
     char *cors_origin;

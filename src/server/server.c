@@ -262,6 +262,7 @@ void jl_server_destroy(jl_server *s)
             evutil_closesocket(s->stop_pipe[i]);
     jl_session_destroy(s->session);
     jl_turns_destroy(s->turns);
+    jl_token_tree_destroy(s->tree);
     jl_chat_destroy(s->chat);
     jl_lock_destroy(s->lock);
     jl_free(s->api_key);

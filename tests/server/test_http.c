@@ -320,6 +320,142 @@ static void test_completions(void **state)
     reply_free(&r);
 }
 
+/* ---- forms and calls -------------------------------------------------------------------- */
+
+static json_t *weather_tool(void)
+{
+    return json_loads(
+        "[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"d\","
+        "\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":"
+        "\"string\",\"enum\":[\"Rome\",\"Oslo\"]},\"days\":{\"type\":\"integer\","
+        "\"enum\":[1,2]}},\"required\":[\"city\",\"days\"]}}}]",
+        0, NULL);
+}
+
+static void test_forms(void **state)
+{
+    static const char *const formats[] = {
+        "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":{\"type\":\"object\","
+        "\"properties\":{\"a\":{\"enum\":[1,2]},\"b\":{\"type\":\"boolean\"}},\"required\":[\"a\","
+        "\"b\"],"
+        "\"additionalProperties\":false}}}",
+        "{\"type\":\"json_object\",\"schema\":{\"type\":\"object\",\"properties\":{\"a\":{"
+        "\"const\":1},"
+        "\"b\":{\"type\":\"boolean\"}},\"required\":[\"a\",\"b\"],\"additionalProperties\":false}}",
+    };
+    (void)state;
+
+    for (int i = 0; i < 12;
+         i++) { /* whatever the seed, with and without thinking, streamed or not */
+        json_t *body = chat("Answer in JSON.", i, 400);
+        json_object_set_new(body, "response_format", json_loads(formats[i % 2], 0, NULL));
+        json_object_set_new(body, "chat_template_kwargs",
+                            json_pack("{s:b}", "enable_thinking", i % 3 == 1));
+        json_object_set_new(body, "reasoning_budget", json_integer(20));
+        if (i % 3 == 2)
+            json_object_set_new(body, "tools", weather_tool());
+        reply r = client_json(h.port, CHAT, body);
+        assert_int_equal(r.status, 200);
+        if (strcmp(finish_of(&r), "stop") == 0) {
+            json_t *v = json_loads(content_of(&r, 0), 0, NULL);
+            assert_int_equal(json_object_size(v), 2);
+            assert_in_range(json_integer_value(json_object_get(v, "a")), 1, 2);
+            assert_true(json_is_boolean(json_object_get(v, "b")));
+            json_decref(v);
+        } else {
+            assert_int_equal(i % 3, 2); /* a call instead */
+        }
+        reply_free(&r);
+    }
+    json_t *body = chat("Yes or no?", 1, 50);
+    json_object_set_new(body, "grammar", json_string("root ::= \"yes\" | \"no\""));
+    reply r = client_json(h.port, CHAT, body);
+    assert_true(strcmp(content_of(&r, 0), "yes") == 0 || strcmp(content_of(&r, 0), "no") == 0);
+    assert_string_equal(finish_of(&r), "stop");
+    reply_free(&r);
+}
+
+static void check_call(const json_t *call)
+{
+    const json_t *fn = json_object_get(call, "function");
+    json_t *arguments = json_loads(json_string_value(json_object_get(fn, "arguments")), 0, NULL);
+    const char *city = json_string_value(json_object_get(arguments, "city"));
+
+    assert_string_equal(json_string_value(json_object_get(fn, "name")), "weather");
+    assert_true(json_is_string(json_object_get(call, "id")));
+    assert_true(city && (strcmp(city, "Rome") == 0 || strcmp(city, "Oslo") == 0));
+    assert_in_range(json_integer_value(json_object_get(arguments, "days")), 1, 2);
+    json_decref(arguments);
+}
+
+/* A forced call, and its result sent back: nothing is read twice. */
+static void test_forced_call(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        json_t *body = chat("How is the weather?", i, 300);
+        json_object_set_new(body, "tools", weather_tool());
+        json_object_set_new(body, "parallel_tool_calls", json_false());
+        json_object_set_new(
+            body, "tool_choice",
+            i % 2 ? json_string("required")
+                  : json_pack("{s:s, s:{s:s}}", "type", "function", "function", "name", "weather"));
+        reply r = client_json(h.port, CHAT, body);
+        assert_int_equal(r.status, 200);
+        assert_string_equal(finish_of(&r), "tool_calls");
+        json_t *m = json_object_get(choice_of(&r, 0), "message");
+        assert_int_equal(json_array_size(json_object_get(m, "tool_calls")), 1);
+        json_t *call = json_array_get(json_object_get(m, "tool_calls"), 0);
+        check_call(call);
+
+        body = json_pack("{s:[{s:s, s:s}, {s:s, s:s, s:[O]}, {s:s, s:O, s:s}], s:o, s:i}",
+                         "messages", "role", "user", "content", "How is the weather?", "role",
+                         "assistant", "content", "", "tool_calls", call, "role", "tool",
+                         "tool_call_id", json_object_get(call, "id"), "content", "sunny", "tools",
+                         weather_tool(), "max_tokens", 5);
+        reply next = client_json(h.port, CHAT, body);
+        assert_int_equal(next.status, 200);
+        assert_true(cached_of(&next) >= usage_of(&r, "total_tokens") - 1);
+        reply_free(&next);
+        reply_free(&r);
+    }
+}
+
+/* The arguments of a streamed call begin empty and end as the whole. */
+static void test_streamed_call(void **state)
+{
+    char text[1024] = "";
+    size_t i;
+    json_t *e;
+    (void)state;
+
+    json_t *body = chat("How is the weather?", 1, 300);
+    json_object_set_new(body, "tools", weather_tool());
+    json_object_set_new(body, "tool_choice", json_string("required"));
+    json_object_set_new(body, "parallel_tool_calls", json_false());
+    json_object_set_new(body, "stream", json_true());
+    reply r = client_json(h.port, CHAT, body);
+    json_t *events = reply_events(&r);
+    json_array_foreach(events, i, e)
+    {
+        const json_t *c = json_array_get(json_object_get(e, "choices"), 0);
+        const json_t *calls = json_object_get(json_object_get(c, "delta"), "tool_calls");
+        const json_t *fn = json_object_get(json_array_get(calls, 0), "function");
+        if (!fn)
+            continue;
+        const char *piece = json_string_value(json_object_get(fn, "arguments"));
+        assert_non_null(piece);
+        if (!*text)
+            assert_true(json_object_get(fn, "name") ? !*piece : true);
+        strncat(text, piece, sizeof text - strlen(text) - 1);
+    }
+    json_t *arguments = json_loads(text, 0, NULL);
+    assert_int_equal(json_object_size(arguments), 2);
+    json_decref(arguments);
+    json_decref(events);
+    reply_free(&r);
+}
+
 /* ---- errors ----------------------------------------------------------------------------- */
 
 static const struct {
@@ -355,6 +491,14 @@ static const struct {
     {CHAT, "{\"messages\":[],\"stream\":\"yes\"}", 400, "invalid_type", "stream"},
     {CHAT, "{\"messages\":[],\"stream_options\":[]}", 400, "invalid_type", "stream_options"},
     {CHAT, "{\"messages\":[],\"top_logprobs\":99}", 400, "out_of_range", "top_logprobs"},
+    {CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"grammar\":\"root ::= (\"}", 400,
+     NULL, "response_format"},
+    {CHAT,
+     "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"response_format\":{\"type\":"
+     "\"json_schema\",\"json_schema\":{\"schema\":{\"type\":\"string\",\"pattern\":\"a\"}}}}",
+     400, "unsupported_parameter", "response_format"},
+    {CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tool_choice\":\"required\"}",
+     400, "invalid_value", "tool_choice"},
     {CHAT, "{\"messages\":[],\"functions\":[{}]}", 400, "unsupported_parameter", "functions"},
     {CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":7}", 400, NULL,
      "messages"},
@@ -792,6 +936,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_logit_bias),
         cmocka_unit_test(test_second_turn),
         cmocka_unit_test(test_completions),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_forced_call),
+        cmocka_unit_test(test_streamed_call),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_not_http),
