@@ -11,10 +11,11 @@ extern "C" {
 typedef struct jl_bench jl_bench;
 
 typedef struct {
-    uint32_t struct_size;      /* sizeof(jl_bench_params) */
-    uint32_t n_max;            /* most tokens any test runs behind its depth */
-    uint32_t depth_max;        /* deepest context, tokens */
-    jl_session_params session; /* threads, micro-batch, cache types; the context is set from the above */
+    uint32_t struct_size; /* sizeof(jl_bench_params) */
+    uint32_t n_max;       /* most tokens any test runs behind its depth */
+    uint32_t depth_max;   /* deepest context, tokens */
+    jl_session_params
+        session; /* threads, micro-batch, cache types; the context is set from the above */
 } jl_bench_params;
 
 /* One repetition. */
@@ -40,8 +41,8 @@ JL_API jl_session *jl_bench_session(jl_bench *bench);
 typedef struct {
     uint32_t n_threads;
     double read_bytes_per_s; /* best of five passes over a buffer far larger than the caches */
-    double int8_ops_per_s;   /* multiply and add counted as two; 0 if the kernels have no peak loop */
-    char kernels[32];        /* whose peak it is */
+    double int8_ops_per_s; /* multiply and add counted as two; 0 if the kernels have no peak loop */
+    char kernels[32];      /* whose peak it is */
 } jl_roofline;
 
 /* Takes about two seconds. n_threads 0: one per physical core. */

@@ -27,10 +27,10 @@ typedef struct jl_detok jl_detok;
 /* ---- model ------------------------------------------------------------------------------ */
 
 typedef struct {
-    uint32_t struct_size;  /* sizeof(jl_model_params) */
-    bool vocab_only;       /* read metadata and tokenizer, skip the weights */
-    bool prefault;         /* touch every page of the weights before returning */
-    bool mlock;            /* lock the weights in memory */
+    uint32_t struct_size; /* sizeof(jl_model_params) */
+    bool vocab_only;      /* read metadata and tokenizer, skip the weights */
+    bool prefault;        /* touch every page of the weights before returning */
+    bool mlock;           /* lock the weights in memory */
     /* Called while loading with the share done, 0..1; return false to stop (JL_CANCELLED). */
     bool (*progress)(void *ctx, float done);
     void *progress_ctx;
@@ -38,21 +38,21 @@ typedef struct {
 
 /* What a person wants to know of a model. Strings live as long as the model. */
 typedef struct {
-    const char *architecture;   /* "gemma4" */
-    const char *name;           /* general.name, "" if absent */
-    const char *variant;        /* "26B-A4B", "E4B", ..., "" if unknown */
-    const char *chat_template;  /* tokenizer.chat_template, NULL if absent */
+    const char *architecture;  /* "gemma4" */
+    const char *name;          /* general.name, "" if absent */
+    const char *variant;       /* "26B-A4B", "E4B", ..., "" if unknown */
+    const char *chat_template; /* tokenizer.chat_template, NULL if absent */
     uint32_t n_layer, n_embd, n_vocab;
-    uint32_t n_ctx_train;       /* tokens */
+    uint32_t n_ctx_train; /* tokens */
     uint32_t n_expert, n_expert_used;
     uint32_t n_tensors;
-    uint64_t n_params;          /* all parameters */
-    uint64_t n_params_active;   /* parameters used for one token, LM head included */
-    uint64_t file_bytes;        /* all parts of the file */
-    uint64_t bytes_per_token;   /* weight bytes read to decode one token at batch 1 */
-    int32_t bos, eos;           /* token ids, -1 if absent */
+    uint64_t n_params;               /* all parameters */
+    uint64_t n_params_active;        /* parameters used for one token, LM head included */
+    uint64_t file_bytes;             /* all parts of the file */
+    uint64_t bytes_per_token;        /* weight bytes read to decode one token at batch 1 */
+    int32_t bos, eos;                /* token ids, -1 if absent */
     float temperature, top_p, min_p; /* general.sampling.*, NAN if absent */
-    int32_t top_k;              /* general.sampling.top_k, -1 if absent */
+    int32_t top_k;                   /* general.sampling.top_k, -1 if absent */
 } jl_model_info;
 
 /* Opens a GGUF file (the first part of a split one). The weights are mapped, not read. Checks
@@ -64,8 +64,8 @@ JL_API void jl_model_get_info(const jl_model *model, jl_model_info *info);
 
 /* Bytes and tensors by group, for `inspect`: fills at most cap rows, returns how many there are. */
 typedef struct {
-    const char *group;  /* "token_embd", "attention", "ffn dense", "experts", "router", "norms" */
-    const char *type;   /* "Q8_0" */
+    const char *group; /* "token_embd", "attention", "ffn dense", "experts", "router", "norms" */
+    const char *type;  /* "Q8_0" */
     uint32_t n_tensors;
     uint64_t n_params;
     uint64_t bytes;
@@ -109,14 +109,14 @@ JL_API bool jl_token_is_special(const jl_model *model, int32_t token);
 typedef enum { JL_KV_F16 = 0, JL_KV_F32, JL_KV_Q8_0 } jl_kv_type;
 
 typedef struct {
-    uint32_t struct_size; /* sizeof(jl_session_params) */
-    uint32_t n_ctx;       /* tokens of one sequence; 0: the model's, at most 8192 */
-    uint32_t n_ctx_total; /* tokens of all sequences together; 0: n_ctx * n_seq_max */
-    uint32_t n_seq_max;   /* sequences that exist at once; 0: 1 */
-    uint32_t n_swa_total; /* tokens that sliding-window layers hold for all sequences together (forks
-                           * share them); 0: enough for n_seq_max unrelated sequences */
-    uint32_t n_ubatch;    /* tokens computed together; 0: 512 */
-    uint32_t n_threads;   /* 0: one per physical core */
+    uint32_t struct_size;  /* sizeof(jl_session_params) */
+    uint32_t n_ctx;        /* tokens of one sequence; 0: the model's, at most 8192 */
+    uint32_t n_ctx_total;  /* tokens of all sequences together; 0: n_ctx * n_seq_max */
+    uint32_t n_seq_max;    /* sequences that exist at once; 0: 1 */
+    uint32_t n_swa_total;  /* tokens that sliding-window layers hold for all sequences together
+                            * (forks  share them); 0: enough for n_seq_max unrelated sequences */
+    uint32_t n_ubatch;     /* tokens computed together; 0: 512 */
+    uint32_t n_threads;    /* 0: one per physical core */
     uint32_t n_logits_max; /* rows of logits kept per call; 0: n_seq_max */
     jl_kv_type type_k, type_v;
     const char *cpu_mask; /* highest instruction set used: "scalar", "avx2", ...; NULL: best */
@@ -131,7 +131,7 @@ typedef struct {
     uint64_t kv;      /* KV cache at full context */
     uint64_t compute; /* activations and scratch */
     uint64_t logits;
-    uint64_t other;   /* tables, page lists */
+    uint64_t other; /* tables, page lists */
     uint64_t total;
 } jl_memory;
 
@@ -153,15 +153,15 @@ typedef struct {
 } jl_piece;
 
 /* Runs the pieces. The logits of a token depend on its sequence's tokens alone: not on how they
- * were cut into pieces, batched with others, threaded or cached. Each sequence has at most one piece
- * in a call. On JL_CANCELLED or any failure the sequences keep the tokens of the micro-batches that
- * were finished: jl_seq_length says how many. */
+ * were cut into pieces, batched with others, threaded or cached. Each sequence has at most one
+ * piece in a call. On JL_CANCELLED or any failure the sequences keep the tokens of the
+ * micro-batches that were finished: jl_seq_length says how many. */
 JL_API JL_MUST_CHECK jl_status jl_session_eval(jl_session *session, const jl_piece *pieces,
                                                size_t n_pieces, jl_error *err);
 
-/* Logits of the last token of piece i of the last successful eval: [n_vocab], F32, session's; tokens
- * that the model must not produce (tokenizer.ggml.suppress_tokens, image and audio marks) are -inf;
- * valid until the next eval. NULL if that piece asked for none. */
+/* Logits of the last token of piece i of the last successful eval: [n_vocab], F32, session's;
+ * tokens that the model must not produce (tokenizer.ggml.suppress_tokens, image and audio marks)
+ * are -inf; valid until the next eval. NULL if that piece asked for none. */
 JL_API const float *jl_session_logits(const jl_session *session, size_t piece);
 
 /* As eval of one piece, but hands over the logits of every token in order ; computes
@@ -183,7 +183,8 @@ JL_API JL_MUST_CHECK jl_status jl_seq_truncate(jl_session *session, int32_t seq,
 JL_API JL_MUST_CHECK jl_status jl_seq_fork(jl_session *session, int32_t src, int32_t dst,
                                            size_t n_tokens, jl_error *err);
 JL_API void jl_seq_clear(jl_session *session, int32_t seq);
-/* Shortest length the sequence can be truncated to (or forked at) now; 0 unless blocks were dropped. */
+/* Shortest length the sequence can be truncated to (or forked at) now; 0 unless blocks were
+ * dropped. */
 JL_API size_t jl_seq_min_length(const jl_session *session, int32_t seq);
 
 /* Observer of the hidden state after each layer, for tests: layer -1 is the scaled embedding,
@@ -204,17 +205,18 @@ typedef struct {
     float bias; /* added to the logit; -INFINITY forbids */
 } jl_logit_bias;
 
-/* The sampler chain, in this order: logit bias, repetition/presence/frequency penalties, DRY, top-k,
- * typical, top-p, min-p, temperature, draw. Fields as in llama.cpp. jl_sampler_defaults fills them. */
+/* The sampler chain, in this order: logit bias, repetition/presence/frequency penalties, DRY,
+ * top-k, typical, top-p, min-p, temperature, draw. Fields as in llama.cpp. jl_sampler_defaults
+ * fills them. */
 typedef struct {
     uint32_t struct_size;
-    float temperature;   /* 0: greedy */
-    int32_t top_k;       /* <= 0: off */
-    float top_p;         /* 1: off */
-    float min_p;         /* 0: off */
-    float typical_p;     /* 1: off */
+    float temperature;                                         /* 0: greedy */
+    int32_t top_k;                                             /* <= 0: off */
+    float top_p;                                               /* 1: off */
+    float min_p;                                               /* 0: off */
+    float typical_p;                                           /* 1: off */
     float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0: off */
-    int32_t repeat_last_n; /* tokens looked back; -1: all, 0: off */
+    int32_t repeat_last_n;          /* tokens looked back; -1: all, 0: off */
     float dry_multiplier, dry_base; /* multiplier 0: off */
     int32_t dry_allowed_length, dry_penalty_last_n;
     uint64_t seed;

@@ -22,11 +22,11 @@ typedef struct jl_buffer {
     void *impl;
 } jl_buffer;
 
-/* A view; owns nothing. ne counts elements, innermost first: ne[0] per row, ne[1] rows, ne[2] matrices
- * (experts). Rows follow each other every row_bytes. buf NULL: the tensor is absent. */
+/* A view; owns nothing. ne counts elements, innermost first: ne[0] per row, ne[1] rows, ne[2]
+ * matrices (experts). Rows follow each other every row_bytes. buf NULL: the tensor is absent. */
 typedef struct {
     jl_buffer *buf;
-    uint64_t offset;    /* bytes */
+    uint64_t offset; /* bytes */
     jl_type type;
     uint32_t ne[3];
     uint64_t row_bytes;
@@ -36,32 +36,32 @@ typedef struct {
 typedef struct {
     uint32_t n_threads;
     const char *cpu_mask;
-    uint32_t n_tokens;      /* most tokens computed together */
-    uint32_t n_in;          /* widest matmul input */
+    uint32_t n_tokens; /* most tokens computed together */
+    uint32_t n_in;     /* widest matmul input */
     uint32_t n_head, n_head_kv_min;
-    uint32_t head_dim;      /* largest */
-    uint32_t n_ctx;         /* longest sequence, tokens */
+    uint32_t head_dim; /* largest */
+    uint32_t n_ctx;    /* longest sequence, tokens */
     uint32_t n_expert, n_expert_used, n_ff_expert, n_embd;
 } jl_backend_limits;
 
 /* KV cells of one layer: pages of 64 tokens. A page holds the K part of every KV head, then V. */
 typedef struct {
     jl_buffer *buf;
-    uint64_t offset;      /* of page 0 */
-    uint64_t page_bytes;  /* from page to page */
-    uint64_t v_offset;    /* of the V part in a page */
+    uint64_t offset;     /* of page 0 */
+    uint64_t page_bytes; /* from page to page */
+    uint64_t v_offset;   /* of the V part in a page */
     uint64_t k_head_bytes, v_head_bytes;
     uint32_t n_head_kv, head_dim;
     uint32_t type_k, type_v; /* jl_kv_type */
-    int32_t window;       /* keys seen, own included; INT32_MAX: all */
+    int32_t window;          /* keys seen, own included; INT32_MAX: all */
 } jl_kv_layer;
 
 /* Where each token of a batch stands. */
 typedef struct {
     uint32_t n_tokens;
-    const int32_t *pos;               /* [n_tokens] */
-    const int32_t *const *pages;      /* [n_tokens] page table of the token's sequence, by pos / 64;
-                                       * tokens of one sequence stand together, positions ascending */
+    const int32_t *pos;          /* [n_tokens] */
+    const int32_t *const *pages; /* [n_tokens] page table of the token's sequence, by pos / 64;
+                                  * tokens of one sequence stand together, positions ascending */
 } jl_kv_batch;
 
 typedef struct {
@@ -80,10 +80,10 @@ typedef struct {
 } jl_experts_args;
 
 typedef struct {
-    const jl_tensor *w;        /* router [n_embd][n_expert] */
-    const jl_tensor *x;        /* F32 [n_embd][n_tokens], already scaled */
-    const jl_tensor *scale;    /* F32 [n_expert] per-expert scale, or absent */
-    jl_tensor ids, weights;    /* outputs, as in jl_experts_args */
+    const jl_tensor *w;     /* router [n_embd][n_expert] */
+    const jl_tensor *x;     /* F32 [n_embd][n_tokens], already scaled */
+    const jl_tensor *scale; /* F32 [n_expert] per-expert scale, or absent */
+    jl_tensor ids, weights; /* outputs, as in jl_experts_args */
 } jl_router_args;
 
 typedef struct {
@@ -110,12 +110,12 @@ typedef struct {
                          const jl_tensor *y);
     /* For each out: y = w x. All share x. */
     void (*matmul)(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs);
-    /* Fills RoPE table slot (0 or 1) for the positions of the coming tokens: angle = pos * inv_freq,
-     * cos and sin times mscale. inv_freq is the host's [head_dim / 2]. */
+    /* Fills RoPE table slot (0 or 1) for the positions of the coming tokens: angle = pos *
+     * inv_freq, cos and sin times mscale. inv_freq is the host's [head_dim / 2]. */
     void (*rope_prepare)(jl_backend *be, int slot, const float *inv_freq, uint32_t head_dim,
                          float mscale, const int32_t *pos, uint32_t n_tokens);
-    /* x: F32 [n_head * head_dim][n_tokens], in place. Per head: RMS norm with w [head_dim] (w NULL: no
-     * norm; w->buf NULL: norm without weight), then RoPE with the table of slot (-1: none). */
+    /* x: F32 [n_head * head_dim][n_tokens], in place. Per head: RMS norm with w [head_dim] (w NULL:
+     * no norm; w->buf NULL: norm without weight), then RoPE with the table of slot (-1: none). */
     void (*head_norm_rope)(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
                            uint32_t head_dim, int slot);
     void (*kv_store)(jl_backend *be, const jl_tensor *k, const jl_tensor *v, const jl_kv_layer *kv,
@@ -134,7 +134,8 @@ typedef struct {
                     const jl_tensor *y);
     void (*softcap)(jl_backend *be, const jl_tensor *x, float cap);
     /* y row i = x row rows[i] */
-    void (*gather_rows)(jl_backend *be, const jl_tensor *x, const uint32_t *rows, const jl_tensor *y);
+    void (*gather_rows)(jl_backend *be, const jl_tensor *x, const uint32_t *rows,
+                        const jl_tensor *y);
     /* One line about the device and the kernels chosen. */
     size_t (*describe)(const jl_backend *be, char *text, size_t cap);
 } jl_backend_ops;

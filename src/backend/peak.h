@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Runs n rounds on this thread, all data in registers; returns the operations done (a multiply and an
- * add are two), 0 if no instruction set of this machine has such a loop. */
+/* Runs n rounds on this thread, all data in registers; returns the operations done (a multiply and
+ * an add are two), 0 if no instruction set of this machine has such a loop. */
 uint64_t jl_cpu_int8_peak(uint64_t n);
 /* "avx512vnni" and the like, "none". */
 const char *jl_cpu_int8_peak_name(void);

@@ -116,8 +116,8 @@ static jl_status bind(jl_constraint *c, jl_error *err)
     }
     for (size_t i = 0; i < t->n_ends; i++)
         specials[k++] = (jl_special_token){t->ends[i], NULL};
-    const jl_status status = jl_automaton_create(c->grammar, t->trie, specials, k, &c->automaton,
-                                                 err);
+    const jl_status status =
+        jl_automaton_create(c->grammar, t->trie, specials, k, &c->automaton, err);
     jl_free(specials);
     if (status == JL_OK)
         c->state = jl_automaton_start(c->automaton);
@@ -147,9 +147,9 @@ static jl_status from_json(const jl_token_tree *tree, const json_t *v, bool tool
 {
     jl_buf text;
     jl_buf_init(&text, MAX_GRAMMAR_BYTES);
-    jl_status status = tools ? jl_tools_to_gbnf(v, flags & JL_CALLS_MANY,
-                                                flags & JL_CALLS_AFTER_MARK, &text, err)
-                             : jl_schema_to_gbnf(v, &text, err);
+    jl_status status =
+        tools ? jl_tools_to_gbnf(v, flags & JL_CALLS_MANY, flags & JL_CALLS_AFTER_MARK, &text, err)
+              : jl_schema_to_gbnf(v, &text, err);
     if (status == JL_OK)
         status = jl_constraint_from_gbnf(tree, jl_buf_str(&text), text.len, out, err);
     jl_buf_free(&text);
@@ -203,8 +203,8 @@ jl_status jl_constraint_accept(jl_constraint *constraint, int32_t token, jl_erro
     size_t len = 0;
     if (!jl_vocab_is_special(v, token) && jl_vocab_piece(v, token).len <= JL_TRIE_MAX_DEPTH)
         len = jl_vocab_decode(v, token, false, piece, sizeof piece);
-    JL_TRY(jl_automaton_step(constraint->automaton, constraint->state, token, piece, len, &next,
-                             err));
+    JL_TRY(
+        jl_automaton_step(constraint->automaton, constraint->state, token, piece, len, &next, err));
     if (next == JL_STATE_DEAD)
         return jl_fail(err, JL_INVALID, "token %d is not allowed by the grammar here", (int)token);
     constraint->state = next;

@@ -13,8 +13,8 @@ typedef struct {
 static jl_status check_piece(const jl_session *s, const jl_piece *p, jl_error *err)
 {
     if (p->seq < 0 || (uint32_t)p->seq >= s->params.n_seq_max)
-        return jl_fail(err, JL_INVALID, "sequence %d does not exist; this session has 0 to %u", p->seq,
-                       s->params.n_seq_max - 1);
+        return jl_fail(err, JL_INVALID, "sequence %d does not exist; this session has 0 to %u",
+                       p->seq, s->params.n_seq_max - 1);
     if (p->n_tokens == 0 || !p->tokens)
         return jl_fail(err, JL_INVALID, "a piece of sequence %d has no tokens", p->seq);
     for (size_t i = 0; i < p->n_tokens; i++)
@@ -23,8 +23,10 @@ static jl_status check_piece(const jl_session *s, const jl_piece *p, jl_error *e
                            p->tokens[i], i, s->m->hp.n_vocab);
     const size_t have = jl_kv_length(s->kv, p->seq);
     if (p->n_tokens > s->params.n_ctx - have)
-        return jl_fail(err, JL_TOO_LARGE, "%zu tokens do not fit: sequence %d holds %zu of a context "
-                       "of %u tokens (raise -c)", p->n_tokens, p->seq, have, s->params.n_ctx);
+        return jl_fail(err, JL_TOO_LARGE,
+                       "%zu tokens do not fit: sequence %d holds %zu of a context "
+                       "of %u tokens (raise -c)",
+                       p->n_tokens, p->seq, have, s->params.n_ctx);
     return JL_OK;
 }
 
@@ -44,8 +46,8 @@ static jl_status check_pieces(const jl_session *s, const jl_piece *pieces, size_
                                pieces[i].seq);
     }
     if (n_logits > s->params.n_logits_max)
-        return jl_fail(err, JL_INVALID, "%u pieces want logits; the session keeps %u rows", n_logits,
-                       s->params.n_logits_max);
+        return jl_fail(err, JL_INVALID, "%u pieces want logits; the session keeps %u rows",
+                       n_logits, s->params.n_logits_max);
     return JL_OK;
 }
 
@@ -77,12 +79,22 @@ static jl_status fill(jl_session *s, const jl_piece *p, size_t index, bool every
 static jl_graph graph_of(jl_session *s)
 {
     return (jl_graph){
-        .m = s->m, .be = s->be, .kv = s->kv, .act = &s->act,
-        .inv_freq = s->inv_freq, .inv_freq_swa = s->inv_freq_swa, .mscale = s->mscale,
-        .n_tokens = s->ub.n, .tokens = s->ub.tokens, .pos = s->ub.pos,
+        .m = s->m,
+        .be = s->be,
+        .kv = s->kv,
+        .act = &s->act,
+        .inv_freq = s->inv_freq,
+        .inv_freq_swa = s->inv_freq_swa,
+        .mscale = s->mscale,
+        .n_tokens = s->ub.n,
+        .tokens = s->ub.tokens,
+        .pos = s->ub.pos,
         .pages = {(const int32_t *const *)s->ub.pages[0], (const int32_t *const *)s->ub.pages[1]},
-        .out_rows = s->ub.out_rows, .n_out = s->ub.n_out,
-        .cancel = &s->cancel, .observe = s->observe, .observe_ctx = s->observe_ctx,
+        .out_rows = s->ub.out_rows,
+        .n_out = s->ub.n_out,
+        .cancel = &s->cancel,
+        .observe = s->observe,
+        .observe_ctx = s->observe_ctx,
     };
 }
 
@@ -124,7 +136,7 @@ static jl_status run_all(jl_session *s, const logits_sink *sink, size_t first, j
 
     g.n_out = n < step ? n : step;
     JL_TRY(jl_gemma4_forward(&g, err));
-    for (uint32_t row = 0;; ) {
+    for (uint32_t row = 0;;) {
         JL_TRY(download(s, g.n_out, s->logits, err));
         for (uint32_t i = 0; i < g.n_out; i++)
             sink->fn(sink->ctx, first + row + i, s->logits + (size_t)i * s->m->hp.n_vocab);

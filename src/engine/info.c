@@ -3,15 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/describe.h"
 #include "base/cpu.h"
 #include "base/file.h"
-#include "backend/describe.h"
 #include "model/model.h"
 
 /* Groups of tensors a person thinks in. */
 enum { EMBD, ATTENTION, FFN_DENSE, EXPERTS, ROUTER, NORMS, PLE, OTHER, N_GROUPS };
-static const char *const group_names[N_GROUPS] = {
-    "token_embd", "attention", "ffn dense", "experts", "router", "norms", "per-layer embd", "other"};
+static const char *const group_names[N_GROUPS] = {"token_embd",     "attention", "ffn dense",
+                                                  "experts",        "router",    "norms",
+                                                  "per-layer embd", "other"};
 
 static bool has(const char *name, const char *part)
 {

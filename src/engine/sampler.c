@@ -79,8 +79,10 @@ static jl_status check_params(const jl_sampler_params *p, uint32_t n_vocab, jl_e
     for (size_t i = 0; i < p->n_logit_bias; i++)
         if (p->logit_bias[i].token < 0 || (uint32_t)p->logit_bias[i].token >= n_vocab ||
             isnan(p->logit_bias[i].bias))
-            return jl_fail(err, JL_INVALID, "sampler: logit bias for token %d: no such token, or the "
-                           "bias is not a number", p->logit_bias[i].token);
+            return jl_fail(err, JL_INVALID,
+                           "sampler: logit bias for token %d: no such token, or the "
+                           "bias is not a number",
+                           p->logit_bias[i].token);
     return JL_OK;
 }
 
@@ -105,8 +107,8 @@ jl_status jl_sampler_create(const jl_model *m, const jl_sampler_params *params, 
     s->counts = jl_calloc(s->n_vocab, sizeof *s->counts);
     s->history_cap = needs_history(params) ? HISTORY_MAX : 1;
     s->history = jl_calloc(s->history_cap, sizeof *s->history);
-    s->dry_match = jl_calloc(params->dry_multiplier > 0.0f ? s->history_cap : 1,
-                             sizeof *s->dry_match);
+    s->dry_match =
+        jl_calloc(params->dry_multiplier > 0.0f ? s->history_cap : 1, sizeof *s->dry_match);
     s->bias = jl_calloc(params->n_logit_bias + 1, sizeof *s->bias);
     if (!s->cand || !s->counts || !s->history || !s->dry_match || !s->bias) {
         jl_sampler_destroy(s);
@@ -283,7 +285,8 @@ static void make_heap(candidate *c, size_t n, compare_fn *compare)
 /* Keeps the k best, sorted. */
 static void keep_top_k(jl_sampler *s)
 {
-    size_t k = s->p.top_k > 0 && (uint32_t)s->p.top_k < s->n_vocab ? (size_t)s->p.top_k : s->n_vocab;
+    size_t k =
+        s->p.top_k > 0 && (uint32_t)s->p.top_k < s->n_vocab ? (size_t)s->p.top_k : s->n_vocab;
 
     make_heap(s->cand, k, by_logit);
     for (size_t i = k; i < s->n_vocab; i++)
@@ -318,8 +321,8 @@ static int by_typicality(const candidate *a, const candidate *b)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* Locally typical sampling (arXiv:2202.00666): tokens whose surprise is nearest to the entropy, until
- * their probability reaches typical_p. */
+/* Locally typical sampling (arXiv:2202.00666): tokens whose surprise is nearest to the entropy,
+ * until their probability reaches typical_p. */
 static void keep_typical(jl_sampler *s)
 {
     double entropy = 0.0;

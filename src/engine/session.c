@@ -6,7 +6,13 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 
-enum { DEFAULT_CTX = 8192, DEFAULT_UBATCH = 512, MAX_UBATCH = 8192, MAX_SEQ = 4096, MAX_THREADS = 256 };
+enum {
+    DEFAULT_CTX = 8192,
+    DEFAULT_UBATCH = 512,
+    MAX_UBATCH = 8192,
+    MAX_SEQ = 4096,
+    MAX_THREADS = 256
+};
 
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
@@ -29,7 +35,8 @@ static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_sess
     p->n_logits_max = or_default(p->n_logits_max, p->n_seq_max);
     if (p->n_ctx > JL_MAX_CTX || p->n_ubatch > MAX_UBATCH || p->n_seq_max > MAX_SEQ ||
         p->n_threads > MAX_THREADS || p->n_logits_max > MAX_UBATCH)
-        return jl_fail(err, JL_INVALID, "out of range: context %u (at most %d tokens), micro-batch %u "
+        return jl_fail(err, JL_INVALID,
+                       "out of range: context %u (at most %d tokens), micro-batch %u "
                        "(at most %d tokens), %u sequences (at most %d), %u threads (at most %d)",
                        p->n_ctx, JL_MAX_CTX, p->n_ubatch, MAX_UBATCH, p->n_seq_max, MAX_SEQ,
                        p->n_threads, MAX_THREADS);
@@ -44,9 +51,13 @@ static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_sess
 
 static jl_kv_config kv_config(const jl_session_params *p)
 {
-    return (jl_kv_config){
-        .n_ctx = p->n_ctx, .n_ctx_total = p->n_ctx_total, .n_swa_total = p->n_swa_total,
-        .n_seq_max = p->n_seq_max, .n_ubatch = p->n_ubatch, .type_k = p->type_k, .type_v = p->type_v};
+    return (jl_kv_config){.n_ctx = p->n_ctx,
+                          .n_ctx_total = p->n_ctx_total,
+                          .n_swa_total = p->n_swa_total,
+                          .n_seq_max = p->n_seq_max,
+                          .n_ubatch = p->n_ubatch,
+                          .type_k = p->type_k,
+                          .type_v = p->type_v};
 }
 
 static uint32_t max_u32(uint32_t a, uint32_t b)

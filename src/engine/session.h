@@ -26,11 +26,11 @@ struct jl_session {
     float *inv_freq, *inv_freq_swa;
     float mscale;
     jl_ubatch ub;
-    float *logits;           /* [n_logits_max][n_vocab] of the last eval */
-    int32_t *logits_row;     /* [n_logits_max] piece of each row, -1: none */
+    float *logits;       /* [n_logits_max][n_vocab] of the last eval */
+    int32_t *logits_row; /* [n_logits_max] piece of each row, -1: none */
     uint32_t n_logits;
-    size_t *piece_done;      /* [n_seq_max] tokens of each piece computed or in the micro-batch */
-    size_t *piece_before;    /* [n_seq_max] the same before the micro-batch */
+    size_t *piece_done;   /* [n_seq_max] tokens of each piece computed or in the micro-batch */
+    size_t *piece_before; /* [n_seq_max] the same before the micro-batch */
     void *block;
     uint64_t block_bytes;
     atomic_bool cancel;

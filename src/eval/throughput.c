@@ -71,15 +71,16 @@ jl_status jl_bench_set_depth(jl_bench *b, uint32_t depth, jl_error *err)
     const size_t from = have > depth ? 0 : have;
     if (from == depth)
         return JL_OK;
-    const jl_piece p = {.seq = SEQ_DEPTH, .tokens = b->tokens + from, .n_tokens = depth - from,
-                        .no_logits = true};
+    const jl_piece p = {
+        .seq = SEQ_DEPTH, .tokens = b->tokens + from, .n_tokens = depth - from, .no_logits = true};
     return jl_session_eval(b->session, &p, 1, err);
 }
 
 static jl_status start(jl_bench *b, uint32_t n, jl_error *err)
 {
     if (n == 0 || n > b->n_max)
-        return jl_fail(err, JL_INVALID, "a test of %u tokens; at most %u were announced", n, b->n_max);
+        return jl_fail(err, JL_INVALID, "a test of %u tokens; at most %u were announced", n,
+                       b->n_max);
     jl_seq_clear(b->session, SEQ_TEST);
     return b->depth ? jl_seq_fork(b->session, SEQ_DEPTH, SEQ_TEST, b->depth, err) : JL_OK;
 }

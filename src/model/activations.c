@@ -13,9 +13,11 @@ typedef struct {
 
 static jl_tensor take(cursor *c, uint64_t n, uint64_t n_rows)
 {
-    const jl_tensor t = {
-        .buf = c->buf, .offset = c->used, .type = JL_TYPE_F32,
-        .ne = {(uint32_t)n, (uint32_t)n_rows, 1}, .row_bytes = n * sizeof(float)};
+    const jl_tensor t = {.buf = c->buf,
+                         .offset = c->used,
+                         .type = JL_TYPE_F32,
+                         .ne = {(uint32_t)n, (uint32_t)n_rows, 1},
+                         .row_bytes = n * sizeof(float)};
 
     c->used += (n * n_rows * sizeof(float) + 63) / 64 * 64;
     return t;

@@ -124,10 +124,15 @@ static void experts(const jl_graph *g, const jl_layer *l, const jl_tensor *x, co
     ops->router(g->be, &router);
 
     ops->rms_norm(g->be, x, &l->pre_ffw_norm_2, hp->eps, &h);
-    ops->experts(g->be, &(jl_experts_args){
-        .gate_up = &l->gate_up_exps, .gate = &l->gate_exps, .up = &l->up_exps,
-        .down = &l->down_exps, .ids = &router.ids, .weights = &router.weights,
-        .x = &h, .y = f2, .n_ff = hp->n_ff_expert});
+    ops->experts(g->be, &(jl_experts_args){.gate_up = &l->gate_up_exps,
+                                           .gate = &l->gate_exps,
+                                           .up = &l->up_exps,
+                                           .down = &l->down_exps,
+                                           .ids = &router.ids,
+                                           .weights = &router.weights,
+                                           .x = &h,
+                                           .y = f2,
+                                           .n_ff = hp->n_ff_expert});
     ops->rms_norm(g->be, f2, &l->post_ffw_norm_2, hp->eps, f2);
 }
 

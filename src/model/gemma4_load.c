@@ -93,8 +93,8 @@ static jl_status load_hparams(jl_model *m, jl_error *err)
     JL_TRY(load_u32(m, "attention.head_count", 1, JL_MAX_HEADS, &hp->n_head, err));
     JL_TRY(load_u32(m, "attention.key_length", 2, JL_MAX_HEAD_DIM, &hp->head_dim, err));
     hp->head_dim_swa = hp->head_dim;
-    JL_TRY(load_optional_u32(m, "attention.key_length_swa", JL_MAX_HEAD_DIM, &hp->head_dim_swa,
-                             err));
+    JL_TRY(
+        load_optional_u32(m, "attention.key_length_swa", JL_MAX_HEAD_DIM, &hp->head_dim_swa, err));
     uint32_t v = hp->head_dim;
     JL_TRY(load_optional_u32(m, "attention.value_length", JL_MAX_HEAD_DIM, &v, err));
     uint32_t v_swa = hp->head_dim_swa;
@@ -102,16 +102,20 @@ static jl_status load_hparams(jl_model *m, jl_error *err)
     if (v != hp->head_dim || v_swa != hp->head_dim_swa)
         return jl_fail(err, JL_UNSUPPORTED, "keys and values of different head sizes");
     if (hp->head_dim_swa < 2 || hp->head_dim % 2 || hp->head_dim_swa % 2 || hp->n_embd % 32)
-        return jl_fail(err, JL_UNSUPPORTED, "head sizes must be even and embedding_length a multiple "
-                       "of 32 (have %u, %u, %u)", hp->head_dim, hp->head_dim_swa, hp->n_embd);
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "head sizes must be even and embedding_length a multiple "
+                       "of 32 (have %u, %u, %u)",
+                       hp->head_dim, hp->head_dim_swa, hp->n_embd);
     JL_TRY(load_u32(m, "attention.sliding_window", 1, JL_MAX_CTX, &hp->n_swa, err));
-    JL_TRY(load_optional_u32(m, "attention.shared_kv_layers", hp->n_layer - 1, &hp->n_kv_shared,
-                             err));
+    JL_TRY(
+        load_optional_u32(m, "attention.shared_kv_layers", hp->n_layer - 1, &hp->n_kv_shared, err));
     JL_TRY(load_optional_u32(m, "embedding_length_per_layer_input", 65536, &hp->n_embd_per_layer,
                              err));
     if (hp->n_embd_per_layer % 32)
-        return jl_fail(err, JL_UNSUPPORTED, "embedding_length_per_layer_input %u is not a multiple of "
-                       "32", hp->n_embd_per_layer);
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "embedding_length_per_layer_input %u is not a multiple of "
+                       "32",
+                       hp->n_embd_per_layer);
     JL_TRY(jl_model_f32(m, "attention.layer_norm_rms_epsilon", false, &hp->eps, err));
     hp->softcap = 30.0f;
     JL_TRY(jl_model_f32(m, "final_logit_softcapping", true, &hp->softcap, err));
@@ -135,8 +139,10 @@ static jl_status find_donor(jl_model *m, uint32_t il, jl_error *err)
             l->kv_layer = d;
             return JL_OK;
         }
-    return jl_fail(err, JL_FORMAT, "layer %u shares keys and values, but no earlier layer of its kind "
-                   "has any", il);
+    return jl_fail(err, JL_FORMAT,
+                   "layer %u shares keys and values, but no earlier layer of its kind "
+                   "has any",
+                   il);
 }
 
 static jl_status layer_shape(jl_model *m, uint32_t il, jl_error *err)
@@ -154,16 +160,20 @@ static jl_status layer_shape(jl_model *m, uint32_t il, jl_error *err)
                        hp->n_layer);
     l->is_swa = swa;
     l->head_dim = swa ? hp->head_dim_swa : hp->head_dim;
-    JL_TRY(jl_model_u32(m, &(jl_want_u32){.key = "attention.head_count_kv", .min = 1,
-                                          .max = hp->n_head}, il, &l->n_head_kv, err));
-    JL_TRY(jl_model_u32(m, &(jl_want_u32){.key = "feed_forward_length", .min = 32,
-                                          .max = JL_MAX_FF}, il, &l->n_ff, err));
+    JL_TRY(jl_model_u32(
+        m, &(jl_want_u32){.key = "attention.head_count_kv", .min = 1, .max = hp->n_head}, il,
+        &l->n_head_kv, err));
+    JL_TRY(jl_model_u32(m,
+                        &(jl_want_u32){.key = "feed_forward_length", .min = 32, .max = JL_MAX_FF},
+                        il, &l->n_ff, err));
     if (hp->n_head % l->n_head_kv != 0 || hp->n_head / l->n_head_kv > 64)
         return jl_fail(err, JL_UNSUPPORTED, "layer %u: %u heads cannot share %u KV heads", il,
                        hp->n_head, l->n_head_kv);
     if (l->n_ff % 32 || hp->n_head * l->head_dim % 32)
-        return jl_fail(err, JL_UNSUPPORTED, "layer %u: FFN width %u and head width %u must be "
-                       "multiples of 32", il, l->n_ff, hp->n_head * l->head_dim);
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "layer %u: FFN width %u and head width %u must be "
+                       "multiples of 32",
+                       il, l->n_ff, hp->n_head * l->head_dim);
     return find_donor(m, il, err);
 }
 
@@ -253,8 +263,9 @@ static jl_status load_ffn(jl_model *m, uint32_t il, jl_error *err)
         return JL_OK;
     if (!(l->router.type == JL_TYPE_F32 || l->router.type == JL_TYPE_F16 ||
           l->router.type == JL_TYPE_BF16))
-        return jl_fail(err, JL_UNSUPPORTED, "layer %u: the router is %s; joule needs F32, F16 or BF16",
-                       il, jl_type_name(l->router.type));
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "layer %u: the router is %s; joule needs F32, F16 or BF16", il,
+                       jl_type_name(l->router.type));
     return load_moe(m, il, err);
 }
 
@@ -280,8 +291,8 @@ static jl_status load_layer(jl_model *m, uint32_t il, jl_error *err)
     JL_TRY(load_ffn(m, il, err));
     if (m->hp.n_embd_per_layer)
         JL_TRY(load_ple_layer(m, il, err));
-    const jl_want want = {.name = "layer_output_scale.weight", .ne = {1, 1, 1}, .optional = true,
-                          .f32 = true};
+    const jl_want want = {
+        .name = "layer_output_scale.weight", .ne = {1, 1, 1}, .optional = true, .f32 = true};
     JL_TRY(jl_model_layer_tensor(m, il, &want, &scale, err));
     l->out_scale = scale.buf ? *jl_tensor_f32(&scale) : 1.0f;
     return JL_OK;

@@ -35,10 +35,10 @@ typedef struct {
     float mscale;
 
     uint32_t n_tokens;
-    const int32_t *tokens; /* [n_tokens] */
-    const int32_t *pos;    /* [n_tokens] */
+    const int32_t *tokens;                     /* [n_tokens] */
+    const int32_t *pos;                        /* [n_tokens] */
     const int32_t *const *pages[JL_KV_GROUPS]; /* [n_tokens] */
-    const uint32_t *out_rows; /* [n_out] tokens whose logits are wanted */
+    const uint32_t *out_rows;                  /* [n_out] tokens whose logits are wanted */
     uint32_t n_out;
 
     atomic_bool *cancel;

@@ -6,7 +6,8 @@
 
 #include "base/mem.h"
 
-/* Pages of the layers of one kind. Page p of layer l lies at layer_offset(l) + p * page_bytes(l). */
+/* Pages of the layers of one kind. Page p of layer l lies at layer_offset(l) + p * page_bytes(l).
+ */
 typedef struct {
     uint32_t n_pages, n_free;
     uint32_t *refs;     /* [n_pages] */
@@ -16,7 +17,7 @@ typedef struct {
 
 typedef struct {
     size_t length;
-    size_t n_reserved;         /* length + tokens with room */
+    size_t n_reserved;                  /* length + tokens with room */
     uint32_t first_block[JL_KV_GROUPS]; /* lowest block held */
 } kv_seq;
 
@@ -130,8 +131,10 @@ static jl_status prepare(jl_kv *kv, jl_error *err)
     for (uint32_t il = 0; il < m->hp.n_layer; il++)
         if ((kv->config.type_k == JL_KV_Q8_0 || kv->config.type_v == JL_KV_Q8_0) &&
             m->layers[il].head_dim % 32 != 0)
-            return jl_fail(err, JL_UNSUPPORTED, "a Q8_0 KV cache needs head sizes that are multiples "
-                           "of 32; layer %u has %u", il, m->layers[il].head_dim);
+            return jl_fail(err, JL_UNSUPPORTED,
+                           "a Q8_0 KV cache needs head sizes that are multiples "
+                           "of 32; layer %u has %u",
+                           il, m->layers[il].head_dim);
     page_counts(m, &kv->config, n_pages);
     for (int g = 0; g < JL_KV_GROUPS; g++)
         kv->groups[g].n_pages = n_pages[g];
@@ -272,8 +275,10 @@ jl_status jl_kv_reserve(jl_kv *kv, int32_t seq, size_t n, jl_error *err)
     kv_seq *s = &kv->seqs[seq];
 
     if (n > kv->config.n_ctx - s->length)
-        return jl_fail(err, JL_TOO_LARGE, "sequence %d holds %zu tokens; %zu more exceed the context "
-                       "of %u tokens (raise -c)", seq, s->length, n, kv->config.n_ctx);
+        return jl_fail(err, JL_TOO_LARGE,
+                       "sequence %d holds %zu tokens; %zu more exceed the context "
+                       "of %u tokens (raise -c)",
+                       seq, s->length, n, kv->config.n_ctx);
     if (n == 0)
         return JL_OK;
     /* first, so that a failure half way leaves no page without an owner */
@@ -283,7 +288,8 @@ jl_status jl_kv_reserve(jl_kv *kv, int32_t seq, size_t n, jl_error *err)
         for (uint32_t b = (uint32_t)(s->length / JL_KV_PAGE);
              b <= (uint32_t)((s->length + n - 1) / JL_KV_PAGE); b++)
             if (!own_page(kv, seq, g, b))
-                return jl_fail(err, JL_TOO_LARGE, "no free KV page of %u: all sequences together "
+                return jl_fail(err, JL_TOO_LARGE,
+                               "no free KV page of %u: all sequences together "
                                "exceed the room; clear one or raise the total context",
                                kv->groups[g].n_pages);
     return JL_OK;
@@ -328,15 +334,17 @@ jl_status jl_kv_truncate(jl_kv *kv, int32_t seq, size_t n, jl_error *err)
     if (n == s->length)
         return JL_OK;
     if (n > s->length)
-        return jl_fail(err, JL_INVALID, "cannot cut sequence %d to %zu tokens: it holds %zu", seq, n,
-                       s->length);
+        return jl_fail(err, JL_INVALID, "cannot cut sequence %d to %zu tokens: it holds %zu", seq,
+                       n, s->length);
     if (n == 0) {
         jl_kv_clear(kv, seq);
         return JL_OK;
     }
     if (n < jl_kv_min_length(kv, seq))
-        return jl_fail(err, JL_INVALID, "cannot cut sequence %d to %zu tokens: the sliding-window "
-                       "layers hold enough for %zu or more", seq, n, jl_kv_min_length(kv, seq));
+        return jl_fail(err, JL_INVALID,
+                       "cannot cut sequence %d to %zu tokens: the sliding-window "
+                       "layers hold enough for %zu or more",
+                       seq, n, jl_kv_min_length(kv, seq));
     for (int g = 0; g < JL_KV_GROUPS; g++)
         for (uint32_t b = blocks_of(n); b < blocks_of(s->n_reserved); b++)
             page_release(&kv->groups[g], &table_of(kv, seq, g)[b]);
@@ -351,10 +359,13 @@ jl_status jl_kv_fork(jl_kv *kv, int32_t src, int32_t dst, size_t n, jl_error *er
     kv_seq *to = &kv->seqs[dst];
 
     if (src == dst || to->n_reserved != 0)
-        return jl_fail(err, JL_INVALID, "cannot fork sequence %d into %d: it is not empty", src, dst);
+        return jl_fail(err, JL_INVALID, "cannot fork sequence %d into %d: it is not empty", src,
+                       dst);
     if (n > from->length || n < jl_kv_min_length(kv, src))
-        return jl_fail(err, JL_INVALID, "cannot fork sequence %d at %zu tokens: it can be forked at "
-                       "%zu to %zu", src, n, jl_kv_min_length(kv, src), from->length);
+        return jl_fail(err, JL_INVALID,
+                       "cannot fork sequence %d at %zu tokens: it can be forked at "
+                       "%zu to %zu",
+                       src, n, jl_kv_min_length(kv, src), from->length);
     for (int g = 0; g < JL_KV_GROUPS; g++) {
         to->first_block[g] = from->first_block[g];
         for (uint32_t b = from->first_block[g]; b < blocks_of(n); b++) {

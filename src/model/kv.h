@@ -35,8 +35,8 @@ void jl_kv_destroy(jl_kv *kv);
 
 size_t jl_kv_length(const jl_kv *kv, int32_t seq);
 size_t jl_kv_min_length(const jl_kv *kv, int32_t seq); /* see jl_seq_min_length */
-/* Makes room for n more tokens: own pages for every cell that will be written. JL_TOO_LARGE when the
- * context or the pages are used up (what was reserved stays with the sequence). */
+/* Makes room for n more tokens: own pages for every cell that will be written. JL_TOO_LARGE when
+ * the context or the pages are used up (what was reserved stays with the sequence). */
 JL_MUST_CHECK jl_status jl_kv_reserve(jl_kv *kv, int32_t seq, size_t n, jl_error *err);
 /* The reserved tokens have been computed. Pages that fell out of the window are released. */
 void jl_kv_commit(jl_kv *kv, int32_t seq, size_t n);

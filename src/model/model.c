@@ -34,14 +34,16 @@ jl_status jl_model_u32(const jl_model *m, const jl_want_u32 *want, uint64_t inde
     if (!kv && want->optional)
         return JL_OK;
     if (!kv)
-        return jl_fail(err, JL_FORMAT, "metadata key %s is missing; the file is not a complete %s "
-                       "model", key, m->architecture);
+        return jl_fail(err, JL_FORMAT,
+                       "metadata key %s is missing; the file is not a complete %s "
+                       "model",
+                       key, m->architecture);
     if (!jl_gguf_get_u64(m->gguf, key, kv->type == JL_GGUF_ARRAY ? index : 0, &value))
         return jl_fail(err, JL_FORMAT, "metadata key %s (item %" PRIu64 ") is not a whole number",
                        key, index);
     if (value < want->min || value > want->max)
-        return jl_fail(err, JL_FORMAT, "metadata key %s is %" PRIu64 "; joule accepts %u to %u", key,
-                       value, want->min, want->max);
+        return jl_fail(err, JL_FORMAT, "metadata key %s is %" PRIu64 "; joule accepts %u to %u",
+                       key, value, want->min, want->max);
     *out = (uint32_t)value;
     return JL_OK;
 }
@@ -55,8 +57,10 @@ jl_status jl_model_f32(const jl_model *m, const char *name, bool optional, float
     key_of(m, name, key, sizeof key);
     if (!jl_gguf_find(m->gguf, key))
         return optional ? JL_OK
-                        : jl_fail(err, JL_FORMAT, "metadata key %s is missing; the file is not a "
-                                  "complete %s model", key, m->architecture);
+                        : jl_fail(err, JL_FORMAT,
+                                  "metadata key %s is missing; the file is not a "
+                                  "complete %s model",
+                                  key, m->architecture);
     if (!jl_gguf_get_f32(m->gguf, key, 0, &value) || !isfinite(value))
         return jl_fail(err, JL_FORMAT, "metadata key %s is not a finite number", key);
     *out = value;
@@ -81,8 +85,10 @@ jl_status jl_model_tensor(const jl_model *m, const jl_want *want, jl_tensor *out
     if (!t && want->optional)
         return JL_OK;
     if (!t)
-        return jl_fail(err, JL_FORMAT, "tensor %s is missing; the file is incomplete or of another "
-                       "architecture", want->name);
+        return jl_fail(err, JL_FORMAT,
+                       "tensor %s is missing; the file is incomplete or of another "
+                       "architecture",
+                       want->name);
     if (t->ne[0] != want->ne[0] || t->ne[1] != want->ne[1] || t->ne[2] != want->ne[2] ||
         t->ne[3] != 1) {
         char have[80], need[80];
@@ -95,8 +101,10 @@ jl_status jl_model_tensor(const jl_model *m, const jl_want *want, jl_tensor *out
         return jl_fail_at(err, JL_FORMAT, t->offset, "tensor %s is %s, expected F32", want->name,
                           jl_type_name(t->type));
     if (!jl_type_get(t->type)->is_weight)
-        return jl_fail_at(err, JL_UNSUPPORTED, t->offset, "tensor %s has type %s, which is no weight "
-                          "type", want->name, jl_type_name(t->type));
+        return jl_fail_at(err, JL_UNSUPPORTED, t->offset,
+                          "tensor %s has type %s, which is no weight "
+                          "type",
+                          want->name, jl_type_name(t->type));
 
     const jl_buffer *part = &m->parts[t->part];
     *out = (jl_tensor){

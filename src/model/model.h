@@ -25,7 +25,7 @@ typedef struct {
     float freq_base;
     uint32_t n_dims; /* rotated span of the head; equals the head size in Gemma 4 */
     jl_rope_scaling scaling;
-    float factor;    /* context extension; 1: none */
+    float factor; /* context extension; 1: none */
     uint32_t n_ctx_orig;
     float attn_factor, beta_fast, beta_slow; /* YaRN */
 } jl_rope_params;
@@ -33,12 +33,12 @@ typedef struct {
 typedef struct {
     uint32_t n_layer, n_embd, n_head, n_vocab, n_ctx_train;
     uint32_t head_dim, head_dim_swa;
-    uint32_t n_swa;           /* sliding window, tokens */
-    uint32_t n_kv_shared;     /* last layers that read another layer's KV */
+    uint32_t n_swa;       /* sliding window, tokens */
+    uint32_t n_kv_shared; /* last layers that read another layer's KV */
     uint32_t n_expert, n_expert_used, n_ff_expert;
     uint32_t n_embd_per_layer; /* PLE width, 0: none */
     float eps;
-    float softcap;            /* final logits, 0: none */
+    float softcap; /* final logits, 0: none */
     jl_rope_params rope, rope_swa;
 } jl_hparams;
 
@@ -66,8 +66,8 @@ struct jl_model {
     char *architecture, *name, *chat_template;
 };
 
-/* Tensor `name` with the wanted shape (ne 1 for unused dimensions). Absent: JL_FORMAT with a message,
- * or an absent view when optional. */
+/* Tensor `name` with the wanted shape (ne 1 for unused dimensions). Absent: JL_FORMAT with a
+ * message, or an absent view when optional. */
 typedef struct {
     const char *name;
     uint64_t ne[3];
@@ -95,7 +95,8 @@ JL_MUST_CHECK jl_status jl_model_f32(const jl_model *m, const char *key, bool op
 /* gemma4_load.c: hyperparameters and weights from the file. */
 JL_MUST_CHECK jl_status jl_gemma4_load(jl_model *m, jl_error *err);
 
-/* rope.c: inverse frequencies [n / 2] and the cos/sin factor of a head of n; divisors [n/2] or NULL. */
+/* rope.c: inverse frequencies [n / 2] and the cos/sin factor of a head of n; divisors [n/2] or
+ * NULL. */
 void jl_rope_inv_freq(const jl_rope_params *p, uint32_t head_dim, const float *divisors,
                       float *inv_freq, float *mscale);
 

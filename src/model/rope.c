@@ -3,7 +3,8 @@
 
 #include "model/model.h"
 
-/* YaRN (arXiv:2309.00071, section 3.2): dimension at which n_rot rotations fit the original context. */
+/* YaRN (arXiv:2309.00071, section 3.2): dimension at which n_rot rotations fit the original
+ * context. */
 static double yarn_dim(const jl_rope_params *p, double n_rot)
 {
     const double two_pi = 6.283185307179586;

@@ -36,10 +36,16 @@ static int close_model(void **state)
 /* Everything off: draws from the softmax itself. */
 static jl_sampler_params plain(void)
 {
-    return (jl_sampler_params){.struct_size = sizeof(jl_sampler_params), .temperature = 1.0f,
-                               .top_p = 1.0f, .typical_p = 1.0f, .repeat_penalty = 1.0f,
-                               .dry_base = 1.75f, .dry_allowed_length = 2, .repeat_last_n = -1,
-                               .dry_penalty_last_n = -1, .seed = 7};
+    return (jl_sampler_params){.struct_size = sizeof(jl_sampler_params),
+                               .temperature = 1.0f,
+                               .top_p = 1.0f,
+                               .typical_p = 1.0f,
+                               .repeat_penalty = 1.0f,
+                               .dry_base = 1.75f,
+                               .dry_allowed_length = 2,
+                               .repeat_last_n = -1,
+                               .dry_penalty_last_n = -1,
+                               .seed = 7};
 }
 
 static jl_sampler *make(const jl_sampler_params *p)
@@ -118,7 +124,8 @@ static void test_cuts(void **state)
     p.min_p = 0.3f; /* at least 0.12 */
     assert_freqs(&p, (const double[]){0.4 / 0.85, 0.3 / 0.85, 0.15 / 0.85, 0, 0}, 5);
     p = plain();
-    p.typical_p = 0.35f; /* entropy 1.39: surprise of 0.3 is 1.20, of 0.15 is 1.90, of 0.4 is 0.92 */
+    p.typical_p =
+        0.35f; /* entropy 1.39: surprise of 0.3 is 1.20, of 0.15 is 1.90, of 0.4 is 0.92 */
     assert_freqs(&p, (const double[]){0.4 / 0.7, 0.3 / 0.7, 0, 0, 0}, 5);
 }
 
@@ -244,9 +251,12 @@ static void test_bias_and_bad_params(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_draw),      cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_greedy),    cmocka_unit_test(test_seed),
-        cmocka_unit_test(test_penalties), cmocka_unit_test(test_dry),
+        cmocka_unit_test(test_draw),
+        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_penalties),
+        cmocka_unit_test(test_dry),
         cmocka_unit_test(test_bias_and_bad_params),
     };
 

@@ -4,9 +4,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "../golden/golden.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "../golden/golden.h"
 
 static const char *golden_folder, *work_folder;
 static jl_model *model;
@@ -259,8 +259,8 @@ static void test_memory_need(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),       cmocka_unit_test(test_bad_pieces),
-        cmocka_unit_test(test_sequences),    cmocka_unit_test(test_pages_return),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_bad_pieces),
+        cmocka_unit_test(test_sequences),     cmocka_unit_test(test_pages_return),
         cmocka_unit_test(test_no_heap_calls), cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_memory_need),
     };

@@ -177,7 +177,8 @@ static void cpu_copy(jl_buffer *buf, uint64_t dst, uint64_t src, uint64_t n_byte
 static size_t cpu_describe(const jl_backend *be, char *text, size_t cap)
 {
     const cpu_backend *c = (const cpu_backend *)be;
-    const int n = snprintf(text, cap, "CPU, %u threads, %s kernels", c->limits.n_threads, c->k.name);
+    const int n =
+        snprintf(text, cap, "CPU, %u threads, %s kernels", c->limits.n_threads, c->k.name);
 
     return n < 0 ? 0 : (size_t)n;
 }

@@ -29,21 +29,22 @@ typedef struct {
 
     void *block; /* one mapping holds everything below */
     uint64_t block_bytes;
-    cpu_act act;      /* [n_tokens][n_in] */
-    cpu_act act_h;    /* [n_tokens * n_used][n_ff_expert] */
-    float *h;         /* the same as F32, for float experts */
-    float *router;    /* [n_tokens][n_expert] logits, then probabilities */
-    float *rope[2];   /* [n_tokens][head_dim]: cos, sin */
+    cpu_act act;    /* [n_tokens][n_in] */
+    cpu_act act_h;  /* [n_tokens * n_used][n_ff_expert] */
+    float *h;       /* the same as F32, for float experts */
+    float *router;  /* [n_tokens][n_expert] logits, then probabilities */
+    float *rope[2]; /* [n_tokens][head_dim]: cos, sin */
     uint32_t rope_dim[2];
-    cpu_tile *tiles;  /* [n_tokens] */
+    cpu_tile *tiles;        /* [n_tokens] */
     uint32_t *expert_start; /* [n_expert + 1] */
     uint32_t *expert_token; /* [n_tokens * n_used] sorted by expert */
     float *expert_weight;   /* the same order */
-    float *partial;   /* split attention: (m, l, o) of a wave of blocks, then of the running state */
+    float *partial; /* split attention: (m, l, o) of a wave of blocks, then of the running state */
     uint64_t partial_bytes;
     uint8_t *thread_mem; /* thread i at i * thread_bytes */
     uint64_t thread_bytes;
-    uint64_t mm_scratch_bytes, tmp_bytes, attn_bytes; /* parts of a thread's memory, in this order */
+    uint64_t mm_scratch_bytes, tmp_bytes,
+        attn_bytes; /* parts of a thread's memory, in this order */
 } cpu_backend;
 
 static inline cpu_backend *cpu_of(jl_backend *be)

@@ -12,13 +12,13 @@
 #define JL_EXP_LOG2E  0x1.715476p+0f
 #define JL_EXP_LN2_HI 0x1.62e4p-1f
 #define JL_EXP_LN2_LO 0x1.7f7d1cp-20f
-#define JL_EXP_C7 0x1.a01a02p-13f
-#define JL_EXP_C6 0x1.6c16c2p-10f
-#define JL_EXP_C5 0x1.111112p-7f
-#define JL_EXP_C4 0x1.555556p-5f
-#define JL_EXP_C3 0x1.555556p-3f
-#define JL_EXP_MIN (-87.0f)
-#define JL_EXP_MAX 88.0f
+#define JL_EXP_C7     0x1.a01a02p-13f
+#define JL_EXP_C6     0x1.6c16c2p-10f
+#define JL_EXP_C5     0x1.111112p-7f
+#define JL_EXP_C4     0x1.555556p-5f
+#define JL_EXP_C3     0x1.555556p-3f
+#define JL_EXP_MIN    (-87.0f)
+#define JL_EXP_MAX    88.0f
 
 /* exp(x): 0 below -87, exp(88) above 88, NaN for NaN. At most 1 ulp off in between. */
 static inline float jl_expf(float x)
@@ -44,7 +44,8 @@ static inline float jl_expf(float x)
     return p * scale;
 }
 
-/* tanh(x) = 1 - 2 / (exp(2 |x|) + 1) with the sign of x; |x| < 2^-6 uses x - x^3 / 3 + 2 x^5 / 15. */
+/* tanh(x) = 1 - 2 / (exp(2 |x|) + 1) with the sign of x; |x| < 2^-6 uses x - x^3 / 3 + 2 x^5 / 15.
+ */
 static inline float jl_tanhf(float x)
 {
     const float a = fabsf(x);

@@ -1,8 +1,8 @@
 /* Attention. Queries of neighbouring tokens and of the heads that share a KV head are computed
- * together (a tile); a tile walks its blocks of 64 keys in ascending order. When there are fewer tiles
- * than threads can use (decoding with a long context), the blocks of a tile are spread over the
- * threads in waves, each block giving its own (m, l, o), and then merged in ascending order: by the
- * contract (docs/numerics.md, section 4) that is the same computation. */
+ * together (a tile); a tile walks its blocks of 64 keys in ascending order. When there are fewer
+ * tiles than threads can use (decoding with a long context), the blocks of a tile are spread over
+ * the threads in waves, each block giving its own (m, l, o), and then merged in ascending order: by
+ * the contract (docs/numerics.md, section 4) that is the same computation. */
 #include <math.h>
 #include <string.h>
 
@@ -142,8 +142,7 @@ static void wave_blocks(void *ctx, int ith, int nth)
             continue;
         float *m = partial_at(a, i / a->wave, slot + 1);
         state_clear(m, m + a->rows_max, it.n_rows);
-        item_block(a, &it, block, m, m + a->rows_max, m + 2 * a->rows_max,
-                   cpu_attn_mem(a->c, ith));
+        item_block(a, &it, block, m, m + a->rows_max, m + 2 * a->rows_max, cpu_attn_mem(a->c, ith));
     }
 }
 
@@ -242,8 +241,8 @@ void cpu_attention(jl_backend *be, const jl_tensor *q, const jl_kv_layer *kv,
                    const jl_kv_batch *batch, uint32_t n_head, const jl_tensor *y)
 {
     cpu_backend *c = cpu_of(be);
-    attn_ctx a = {.c = c, .q = q, .y = y, .kv = kv, .batch = batch,
-                  .group = n_head / kv->n_head_kv};
+    attn_ctx a = {
+        .c = c, .q = q, .y = y, .kv = kv, .batch = batch, .group = n_head / kv->n_head_kv};
     const uint32_t n_threads = c->limits.n_threads;
 
     a.n_tiles = make_tiles(&a);

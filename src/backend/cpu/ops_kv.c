@@ -1,5 +1,5 @@
-/* Writing keys and values into their cells. K is kept transposed inside a page, so that scores of 64
- * keys are computed side by side; see kernels.h for the layout. */
+/* Writing keys and values into their cells. K is kept transposed inside a page, so that scores of
+ * 64 keys are computed side by side; see kernels.h for the layout. */
 #include <math.h>
 
 #include "backend/cpu/cpu.h"

@@ -18,8 +18,8 @@ static void act_rows(void *ctx, int ith, int nth)
     const jl_range rows = jl_split(m->x->ne[1], 1, ith, nth);
 
     for (size_t t = rows.begin; t < rows.end; t++)
-        m->c->k.act_quantize(jl_tensor_row(m->x, t), n, m->act->q + t * n,
-                             m->act->d + t * (n / 32), m->act->sum + t * (n / 16));
+        m->c->k.act_quantize(jl_tensor_row(m->x, t), n, m->act->q + t * n, m->act->d + t * (n / 32),
+                             m->act->sum + t * (n / 16));
 }
 
 void cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act)

@@ -67,10 +67,15 @@ static void router_tiles(void *ctx, int ith, int nth)
     for (size_t i = tiles.begin; i < tiles.end; i++) {
         const uint32_t row = (uint32_t)i * ROUTER_TILE;
         const jl_mm_args mm = {
-            .w = jl_tensor_host(w) + row * w->row_bytes, .w_stride = w->row_bytes,
+            .w = jl_tensor_host(w) + row * w->row_bytes,
+            .w_stride = w->row_bytes,
             .n_rows = n_expert - row < ROUTER_TILE ? n_expert - row : ROUTER_TILE,
-            .n_in = w->ne[0], .x = jl_tensor_f32(r->a->x), .n_cols = r->a->x->ne[1],
-            .y = r->c->router + row, .y_stride = n_expert, .scratch = cpu_mm_scratch(r->c, ith),
+            .n_in = w->ne[0],
+            .x = jl_tensor_f32(r->a->x),
+            .n_cols = r->a->x->ne[1],
+            .y = r->c->router + row,
+            .y_stride = n_expert,
+            .scratch = cpu_mm_scratch(r->c, ith),
         };
         r->c->k.mm[w->type](&mm);
     }
@@ -145,7 +150,8 @@ static void mm_rows(const moe_ctx *m, const jl_tensor *w, uint32_t expert, uint3
     m->c->k.mm[w->type](mm);
 }
 
-/* h = gelu(gate) * up for rows [row, row + n) of one expert, all its tokens; quantised if down is. */
+/* h = gelu(gate) * up for rows [row, row + n) of one expert, all its tokens; quantised if down is.
+ */
 static void gate_up_tile(const moe_ctx *m, uint32_t expert, uint32_t row, int ith)
 {
     cpu_backend *c = m->c;
@@ -155,9 +161,15 @@ static void gate_up_tile(const moe_ctx *m, uint32_t expert, uint32_t row, int it
     float *gate = cpu_tmp(c, ith);
     float *up = gate + (size_t)n_cols * n_rows;
     jl_mm_args mm = {
-        .n_rows = n_rows, .q = c->act.q, .d = c->act.d, .sum = c->act.sum,
-        .x = jl_tensor_f32(m->a->x), .cols = c->expert_token + begin, .n_cols = n_cols,
-        .y_stride = n_rows, .scratch = cpu_mm_scratch(c, ith),
+        .n_rows = n_rows,
+        .q = c->act.q,
+        .d = c->act.d,
+        .sum = c->act.sum,
+        .x = jl_tensor_f32(m->a->x),
+        .cols = c->expert_token + begin,
+        .n_cols = n_cols,
+        .y_stride = n_rows,
+        .scratch = cpu_mm_scratch(c, ith),
     };
 
     mm.y = gate;
@@ -210,9 +222,15 @@ static void down_tile(const moe_ctx *m, uint32_t row, int ith)
             continue;
         const size_t at = (size_t)begin * m->n_ff;
         jl_mm_args mm = {
-            .n_rows = n_rows, .q = c->act_h.q + at, .d = c->act_h.d + at / 32,
-            .sum = c->act_h.sum + at / 16, .x = c->h + at, .n_cols = n_cols, .y = tmp,
-            .y_stride = n_rows, .scratch = cpu_mm_scratch(c, ith),
+            .n_rows = n_rows,
+            .q = c->act_h.q + at,
+            .d = c->act_h.d + at / 32,
+            .sum = c->act_h.sum + at / 16,
+            .x = c->h + at,
+            .n_cols = n_cols,
+            .y = tmp,
+            .y_stride = n_rows,
+            .scratch = cpu_mm_scratch(c, ith),
         };
         mm_rows(m, m->a->down, e, row, &mm);
         for (uint32_t i = 0; i < n_cols; i++)
@@ -239,8 +257,13 @@ void cpu_experts(jl_backend *be, const jl_experts_args *a)
     cpu_backend *c = cpu_of(be);
     const bool fused = a->gate_up && a->gate_up->buf;
     moe_ctx m = {
-        .c = c, .a = a, .gate = fused ? a->gate_up : a->gate, .up = fused ? a->gate_up : a->up,
-        .up_row = fused ? a->n_ff : 0, .n_ff = a->n_ff, .n_embd = a->down->ne[1],
+        .c = c,
+        .a = a,
+        .gate = fused ? a->gate_up : a->gate,
+        .up = fused ? a->gate_up : a->up,
+        .up_row = fused ? a->n_ff : 0,
+        .n_ff = a->n_ff,
+        .n_embd = a->down->ne[1],
         .n_expert = a->down->ne[2],
     };
 

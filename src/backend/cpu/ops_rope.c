@@ -35,8 +35,13 @@ void cpu_rope_prepare(jl_backend *be, int slot, const float *inv_freq, uint32_t 
                       float mscale, const int32_t *pos, uint32_t n_tokens)
 {
     cpu_backend *c = cpu_of(be);
-    rope_args a = {.c = c, .slot = slot, .inv_freq = inv_freq, .head_dim = head_dim,
-                   .mscale = mscale, .pos = pos, .n_tokens = n_tokens};
+    rope_args a = {.c = c,
+                   .slot = slot,
+                   .inv_freq = inv_freq,
+                   .head_dim = head_dim,
+                   .mscale = mscale,
+                   .pos = pos,
+                   .n_tokens = n_tokens};
 
     if (n_tokens == 1)
         prepare_rows(&a, 0, 1);
