@@ -2,8 +2,8 @@
  *
  *   bench_kernels [decode|prefill|attn] [type ...]      JOULE_CPU_MASK limits the instruction set
  *
- * decode:  one column: weights in the second-level cache, then weights larger than the caches on 1 and
- *          2 threads, GB/s of weights. Times are CPU seconds per thread, which a busy machine disturbs
+ * decode:  one column: weights in the second-level cache, then weights larger than the caches on 1
+ * and 2 threads, GB/s of weights. Times are CPU seconds per thread, which a busy machine disturbs
  *          less than the wall clock does; "wall" is the wall clock of the last.
  * prefill: many columns on one thread, Gop/s (a multiply and an addition are two) and the share of
  *          the int8 peak measured in the same run. Best of several short runs. */
@@ -20,7 +20,14 @@
 #include "quant/quant.h"
 #include "quant/random.h"
 
-enum { N_IN = 2816, DECODE_BYTES = 64 << 20, PREFILL_ROWS = 704, MAX_COLS = 512, REPS = 9, DECODE_REPS = 40 };
+enum {
+    N_IN = 2816,
+    DECODE_BYTES = 64 << 20,
+    PREFILL_ROWS = 704,
+    MAX_COLS = 512,
+    REPS = 9,
+    DECODE_REPS = 40
+};
 
 static double seconds(clockid_t clock)
 {
@@ -53,7 +60,8 @@ static void decode_task(void *ctx, int ith, int nth)
     }
 }
 
-static void bench_init(bench *b, const jl_cpu_kernels *k, jl_type type, size_t n_rows, size_t n_cols)
+static void bench_init(bench *b, const jl_cpu_kernels *k, jl_type type, size_t n_rows,
+                       size_t n_cols)
 {
     const size_t blocks = N_IN / 32;
     float *x = jl_map_anon(n_cols * N_IN * sizeof *x);

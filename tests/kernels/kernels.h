@@ -1,4 +1,5 @@
-/* Shared by the kernel suites: feature bundles of this machine, buffers with guards, random data. */
+/* Shared by the kernel suites: feature bundles of this machine, buffers with guards, random data.
+ */
 #ifndef JL_TESTS_KERNELS_H
 #define JL_TESTS_KERNELS_H
 

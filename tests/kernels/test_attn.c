@@ -102,7 +102,8 @@ static void check_case(const jl_cpu_kernels *tables, size_t n_tables, const attn
         guard_free(&scratch);
         expect_same_floats(tables[t].name, "attention m", state[0].m, s->m, c->n_q);
         expect_same_floats(tables[t].name, "attention l", state[0].l, s->l, c->n_q);
-        expect_same_floats(tables[t].name, "attention o", (const float *)(const void *)state[0].o.at,
+        expect_same_floats(tables[t].name, "attention o",
+                           (const float *)(const void *)state[0].o.at,
                            (const float *)(const void *)s->o.at, c->n_q * c->head_dim);
     }
     for (size_t t = 0; t < n_tables; t++)

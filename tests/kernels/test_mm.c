@@ -112,7 +112,8 @@ static void clear_output(const guarded *y)
         memcpy(y->at + i, &(float){-12345.5f}, sizeof(float));
 }
 
-/* The scalar result, then every table's, into the same cleared buffer: equal including the padding. */
+/* The scalar result, then every table's, into the same cleared buffer: equal including the padding.
+ */
 static void check_case(const jl_cpu_kernels *tables, size_t n_tables, const mm_case *c, rng *r)
 {
     mm_data t;

@@ -249,7 +249,8 @@ static merge_plan softmax_row(const jl_attn_args *a, size_t row, float *s, key_r
     float m;
 
     for (int i = 0; i < 4; i++) /* max returns its second operand for NaN: NaN scores are ignored */
-        top = _mm512_mask_max_ps(top, (__mmask16)(seen >> 16 * i), _mm512_loadu_ps(s + 16 * i), top);
+        top =
+            _mm512_mask_max_ps(top, (__mmask16)(seen >> 16 * i), _mm512_loadu_ps(s + 16 * i), top);
     m = _mm512_reduce_max_ps(top);
     if (m == -INFINITY)
         return (merge_plan){.skip = true};

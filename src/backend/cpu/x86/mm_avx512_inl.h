@@ -1,13 +1,13 @@
-/* Quantised matrix products on AVX-512, lanes = weight rows. A format says how to load a block of 32
- * from 16 rows as unsigned bytes and their scales; the products are made here, in two forms:
+/* Quantised matrix products on AVX-512, lanes = weight rows. A format says how to load a block of
+ * 32 from 16 rows as unsigned bytes and their scales; the products are made here, in two forms:
  *
- * One column (gemv16): 16 rows side by side, one block of 32 at a time. A vector holds 16 bytes of 4
- * rows, a tree of transposing additions turns the partial sums of 4 such vectors into 16 exact block
- * sums, and one fma per block extends 16 chains.
+ * One column (gemv16): 16 rows side by side, one block of 32 at a time. A vector holds 16 bytes of
+ * 4 rows, a tree of transposing additions turns the partial sums of 4 such vectors into 16 exact
+ * block sums, and one fma per block extends 16 chains.
  *
  * Several columns (gemm): 32 rows are expanded to u8 in the order [block][2][8][16 rows][4 k] with
- * their scales, then multiplied with 6 columns at a time: a broadcast of 4 activations meets 16 rows
- * x 4 k in one vpdpbusd. Chains that are longer than the tile continue from y.
+ * their scales, then multiplied with 6 columns at a time: a broadcast of 4 activations meets 16
+ * rows x 4 k in one vpdpbusd. Chains that are longer than the tile continue from y.
  *
  * Weights are made unsigned by a bias; -bias * sum(q) is added back in integers. */
 #ifndef JL_BACKEND_CPU_X86_MM_AVX512_INL_H
@@ -248,8 +248,9 @@ ALWAYS __m512 gemv_step(const mm_format *f, const mm_quads *w, const mm_scale *s
     return f->has_min ? add_min(f->halves, s, sum, da, acc) : acc;
 }
 
-/* Brings what the rows need AHEAD bytes later to the first-level cache: hardware prefetchers lose 16
- * streams that advance by fractions of a line. Past the end of a row is the next one of its lane. */
+/* Brings what the rows need AHEAD bytes later to the first-level cache: hardware prefetchers lose
+ * 16 streams that advance by fractions of a line. Past the end of a row is the next one of its
+ * lane. */
 ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
 {
     for (size_t o = 0; o < n_bytes; o += 64)

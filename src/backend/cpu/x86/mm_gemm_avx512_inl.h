@@ -192,7 +192,8 @@ ALWAYS void mm_gemm(const mm_kind *f, int bias, mm_expand_fn *expand, const jl_m
 {
     const size_t blocks = a->n_in / 32;
     const bool few = a->n_rows < 16; /* one row at a time, as in mm_gemv */
-    gemm_part g = {.tile = a->scratch, .bias = bias, .y_stride = a->y_stride, .keep = few ? 1 : 0xffff};
+    gemm_part g = {
+        .tile = a->scratch, .bias = bias, .y_stride = a->y_stride, .keep = few ? 1 : 0xffff};
 
     for (size_t r = 0; r < a->n_rows; r += few ? 1 : 32) {
         const int halves = !few && a->n_rows - r > 16 ? 2 : 1;

@@ -1,6 +1,7 @@
-/* IQ3_S on AVX-512 VNNI, VBMI and BITALG. The grid's magnitudes are odd numbers below 16, so an entry of
- * four fits two bytes of nibbles. The two planes of 512 bytes live in registers: four two-register byte
- * permutes look up 64 indices in one plane. Signs go to masks straight from the file's bits. */
+/* IQ3_S on AVX-512 VNNI, VBMI and BITALG. The grid's magnitudes are odd numbers below 16, so an
+ * entry of four fits two bytes of nibbles. The two planes of 512 bytes live in registers: four
+ * two-register byte permutes look up 64 indices in one plane. Signs go to masks straight from the
+ * file's bits. */
 #include <stddef.h>
 
 #include "backend/cpu/x86/mm_avx512_inl.h"
@@ -9,7 +10,8 @@
 
 enum { IQ3S_BIAS = 16, MAX_IN = 65536 /* whose column fits the scratch */ };
 
-/* plane[p][i]: low nibble weight 2 p, high nibble weight 2 p + 1 of grid entries 64 i .. 64 i + 63 */
+/* plane[p][i]: low nibble weight 2 p, high nibble weight 2 p + 1 of grid entries 64 i .. 64 i + 63
+ */
 typedef struct {
     __m512i plane[2][8];
 } iq3s_grid;
@@ -197,7 +199,8 @@ ALWAYS __m512 gemv16_iq3_s(const mm_format *f, const row_set *rows, const mm_col
 
 /* ---- several columns */
 
-/* Weights + bias in natural order: 16 bytes of block s, half k at 128 (s % 2) + 64 k + 16 (s / 2). */
+/* Weights + bias in natural order: 16 bytes of block s, half k at 128 (s % 2) + 64 k + 16 (s / 2).
+ */
 ALWAYS void row_store(const iq3s_row *r, uint8_t out[256])
 {
     const __m512i bias = _mm512_set1_epi8(IQ3S_BIAS);

@@ -1,5 +1,5 @@
-/* Formats whose weights come from a grid, for mm_avx512_inl.h: rows are unpacked one block at a time
- * by the scalar definition into a tile, which then serves any number of columns. */
+/* Formats whose weights come from a grid, for mm_avx512_inl.h: rows are unpacked one block at a
+ * time by the scalar definition into a tile, which then serves any number of columns. */
 #ifndef JL_BACKEND_CPU_X86_MM_IQ_AVX512_INL_H
 #define JL_BACKEND_CPU_X86_MM_IQ_AVX512_INL_H
 

@@ -1,4 +1,5 @@
-/* Norms, activations and element-wise kernels on 16 lanes (docs/numerics.md, sections 1, 3 and 5). */
+/* Norms, activations and element-wise kernels on 16 lanes (docs/numerics.md, sections 1, 3 and 5).
+ */
 #include <immintrin.h>
 #include <math.h>
 
