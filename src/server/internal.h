@@ -152,6 +152,7 @@ struct jl_answer {
     unsigned n_ended;
     char id[48];
     char *echo;    /* the client's model name, jl_free */
+    int sequence;  /* events sent, of a wire that numbers them */
     json_t *extra; /* a wire's own; NULL: none */
     uint64_t last_write_ns;
     json_int_t created;     /* Unix time */

@@ -29,10 +29,19 @@ void jl_server_log(const jl_server *s, jl_log_level level, const char *fmt, ...)
     s->params.log(s->params.log_ctx, level, line);
 }
 
+/* Ollama's clients add ":latest" to names. */
+static bool same_name(const char *given, const char *name)
+{
+    const size_t n = strlen(name);
+
+    return n > 0 && strncmp(given, name, n) == 0 &&
+           (!given[n] || strcmp(given + n, ":latest") == 0);
+}
+
 bool jl_server_knows(const jl_server *s, const char *model)
 {
-    return strcmp(model, s->name) == 0 || (s->alias[0] && strcmp(model, s->alias) == 0) ||
-           strcmp(model, "default") == 0 || !*model;
+    return !*model || same_name(model, s->name) || same_name(model, s->alias) ||
+           same_name(model, "default");
 }
 
 /* ---- stopping --------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "joule/sys.h"
+#include "server/convert.h"
 #include "server/openai.h"
 
 /* ---- shared with the other OpenAI wires ------------------------------------------------- */
@@ -235,20 +236,8 @@ const jl_wire jl_wire_chat = {.id_prefix = "chatcmpl-",
 
 void jl_post_chat(jl_exchange *ex)
 {
-    jl_gen g = {0};
-    jl_fault f = {0};
     json_t *body = jl_ex_body(ex);
 
-    if (!body)
-        return;
-    jl_status status = jl_gen_read(ex->s, body, &g, &f);
-    if (status == JL_OK)
-        status = jl_gen_read_chat(ex->s, body, &g, &f);
-    if (status == JL_OK) {
-        jl_answer_start(ex, &jl_wire_chat, &g, NULL);
-    } else {
-        jl_gen_free(&g);
-        jl_ex_fault(ex, &f);
-    }
-    json_decref(body);
+    if (body)
+        jl_start_chat(ex, &jl_wire_chat, body, NULL);
 }
