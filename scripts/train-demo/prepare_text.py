@@ -27,7 +27,7 @@ PACKAGES = [
     ("git-doc", "GPL-2", "prose", 3_000_000),
     ("sqlite3-doc", "public domain", "prose", 5_000_000),
     ("postgresql-doc-15", "PostgreSQL", "prose", 7_000_000),
-    ("anarchism", "GFDL-1.1+ without invariant parts, or GPL-2+", "prose", 5_000_000),
+    ("anarchism", "GPL-2", "prose", 5_000_000),
     ("libpython3.11-stdlib", "PSF-2.0", "python", 8_000_000),
     ("python3-django", "BSD-3-Clause", "python", 5_000_000),
     ("python3-sympy", "BSD-3-Clause", "python", 7_000_000),
