@@ -75,6 +75,7 @@ typedef enum {
     OPT_DROP_THINKING,
     OPT_CORS_ORIGIN,
     OPT_TIMEOUT,
+    OPT_PRINT,
     OPT_COLOR,
     OPT_NO_COLOR,
     OPT_VERBOSE,
@@ -105,6 +106,7 @@ typedef enum {
     CMD_DOCTOR,
     CMD_BENCH,
     CMD_SERVE,
+    CMD_LAUNCH,
     CMD_HELP,
     CMD_VERSION,
     CMD_COMPLETION,
@@ -194,6 +196,7 @@ int cmd_synth(const opts *o);
 int cmd_doctor(const opts *o);
 int cmd_bench(const opts *o);
 int cmd_serve(const opts *o);
+int cmd_launch(const opts *o);
 int cmd_help(const opts *o);
 int cmd_version(const opts *o);
 int cmd_completion(const opts *o);

@@ -30,7 +30,7 @@
 
 const opt_def opt_table[OPT_COUNT] = {
     [OPT_MODEL] =
-        TEXT("model", 'm', NULL, OPT_T_PATH, "FILE", NULL, MODEL_CMDS,
+        TEXT("model", 'm', NULL, OPT_T_PATH, "FILE", NULL, MODEL_CMDS | C(LAUNCH),
              "GGUF file, the first part of a split one; without it the bundled test model"),
     [OPT_PROMPT] = TEXT("prompt", 'p', NULL, OPT_T_TEXT, "TEXT", NULL, GEN | C(TOKENIZE),
                         "the text to answer (run) or to split (tokenize)"),
@@ -39,7 +39,7 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_SYSTEM] = TEXT("system", 0, "sys", OPT_T_TEXT, "TEXT", NULL, GEN,
                         "instructions put before the conversation"),
     [OPT_RAW] = FLAG("raw", 0, NULL, GEN, "continue the text as it is, without the chat template"),
-    [OPT_THINK] = CHOICE("think", 0, NULL, "on|off", "off", GEN | C(SERVE),
+    [OPT_THINK] = CHOICE("think", 0, NULL, "on|off", "off", GEN | C(SERVE) | C(LAUNCH),
                          "whether the model may think before it answers"),
     [OPT_HIDE_THINKING] = FLAG("hide-thinking", 0, NULL, GEN, "do not show what the model thinks"),
     [OPT_TOOLS] = TEXT("tools", 0, NULL, OPT_T_PATH, "FILE", NULL, GEN,
@@ -48,9 +48,9 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_PREDICT] = NUM("predict", 'n', "n-predict", OPT_T_INT, -1, 1 << 24, "-1", GEN,
                         "most tokens to generate; -1: until the model ends or the context is full"),
     [OPT_CTX] = NUM("ctx-size", 'c', NULL, OPT_T_INT, 0, 1 << 22, "0",
-                    C(RUN) | C(LOGITS) | C(DOCTOR) | C(INSPECT) | C(SERVE),
+                    C(RUN) | C(LOGITS) | C(DOCTOR) | C(INSPECT) | C(SERVE) | C(LAUNCH),
                     "context in tokens; 0: the model's, at most 8192"),
-    [OPT_THREADS] = NUM("threads", 't', NULL, OPT_T_INT, 0, 1024, "0", COMPUTE | C(SYNTH),
+    [OPT_THREADS] = NUM("threads", 't', NULL, OPT_T_INT, 0, 1024, "0", COMPUTE | C(SYNTH) | C(LAUNCH),
                         "threads; 0: one per physical core"),
     [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048", C(RUN) | C(LOGITS),
                       "prompt tokens handed to the engine in one call"),
@@ -152,18 +152,18 @@ const opt_def opt_table[OPT_COUNT] = {
         FLAG("roofline", 0, NULL, C(BENCH), "measure what the machine could do, without a model"),
     [OPT_HOST] = TEXT("host", 0, NULL, OPT_T_TEXT, "ADDRESS", "127.0.0.1", C(SERVE),
                       "address to listen on; 0.0.0.0 lets other machines in: give an API key then"),
-    [OPT_PORT] = NUM("port", 0, NULL, OPT_T_INT, -1, 65535, "9931", C(SERVE),
+    [OPT_PORT] = NUM("port", 0, NULL, OPT_T_INT, -1, 65535, "9931", C(SERVE) | C(LAUNCH),
                      "port to listen on; -1: any free one"),
     [OPT_API_KEY] = TEXT("api-key", 0, NULL, OPT_T_TEXT, "KEY", NULL, C(SERVE),
                          "clients must send this key; better given in the environment, where "
                          "other users do not see it"),
     [OPT_ALIAS] = TEXT("alias", 'a', NULL, OPT_T_TEXT, "NAME", NULL, C(SERVE),
                        "a second name of the model for clients"),
-    [OPT_PARALLEL] = NUM("parallel", 0, "np", OPT_T_INT, 1, 64, "4", C(SERVE),
+    [OPT_PARALLEL] = NUM("parallel", 0, "np", OPT_T_INT, 1, 64, "4", C(SERVE) | C(LAUNCH),
                          "answers that are written at the same time"),
     [OPT_QUEUE] = NUM("queue", 0, NULL, OPT_T_INT, 1, 4096, "64", C(SERVE),
                       "requests that may wait beyond that; more are told to come again"),
-    [OPT_CACHE_RAM] = NUM("cache-ram", 0, "cram", OPT_T_INT, 0, 1 << 22, "1024", C(SERVE),
+    [OPT_CACHE_RAM] = NUM("cache-ram", 0, "cram", OPT_T_INT, 0, 1 << 22, "1024", C(SERVE) | C(LAUNCH),
                           "MiB for conversations that can be continued without reading them again"),
     [OPT_MAX_STALL] = NUM("max-stall", 0, NULL, OPT_T_INT, 20, 60000, "500", C(SERVE),
                           "longest pause of running answers, in ms, while a prompt is read"),
@@ -175,6 +175,7 @@ const opt_def opt_table[OPT_COUNT] = {
                              "let web pages of this origin use the server; * for all"),
     [OPT_TIMEOUT] = NUM("timeout", 0, NULL, OPT_T_INT, 1, 86400, "60", C(SERVE),
                         "seconds after which a client that sends or reads nothing is dropped"),
+    [OPT_PRINT] = FLAG("print", 0, NULL, C(LAUNCH), "only print the client's configuration"),
     [OPT_COLOR] =
         CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),
     [OPT_NO_COLOR] = FLAG("no-color", 0, NULL, GEN, "same as --color never; NO_COLOR works too"),
@@ -244,6 +245,12 @@ const cmd_def cmd_table[CMD_COUNT] = {
                    "joule serve\n"
                    "joule serve -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 32768 --parallel 2\n",
                    cmd_serve},
+    [CMD_LAUNCH] = {"launch", "opencode", 1, "run a coding agent on the local model",
+                    "Finds the server on the port or starts one for as long as the client runs, "
+                    "offers to add it to the client's configuration, and starts the client.",
+                    "joule launch opencode\n"
+                    "joule launch opencode -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 32768\n",
+                    cmd_launch},
     [CMD_HELP] = {"help", "[COMMAND]", 1, "help on a command",
                   "Prints the commands, or the options "
                   "of one command.",

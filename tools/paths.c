@@ -26,8 +26,7 @@ static bool readable(const char *path)
     return access(path, R_OK) == 0;
 }
 
-/* Folder of this program, without the last slash. false if the system does not say. */
-static bool program_folder(char *out, size_t cap)
+bool path_program(char *out, size_t cap)
 {
 #if defined(__APPLE__)
     uint32_t n = (uint32_t)cap;
@@ -39,6 +38,14 @@ static bool program_folder(char *out, size_t cap)
         return false;
     out[n] = 0;
 #endif
+    return true;
+}
+
+/* Folder of this program, without the last slash. false if the system does not say. */
+static bool program_folder(char *out, size_t cap)
+{
+    if (!path_program(out, cap))
+        return false;
     char *slash = strrchr(out, '/');
     if (!slash)
         return false;
@@ -65,6 +72,23 @@ const char *path_bundled(void)
                 return real;
         }
     snprintf(path, sizeof path, "%s/%s", JOULE_DATADIR, bundled_name);
+    return readable(path) ? path : NULL;
+}
+
+const char *path_shared(const char *name)
+{
+    static const char *const beside[] = {"../share/joule", "../share"};
+    static char path[PATH_MAX + 128];
+    static char real[PATH_MAX];
+    char folder[PATH_MAX];
+
+    if (program_folder(folder, sizeof folder - 32))
+        for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+            snprintf(path, sizeof path, "%s/%s/%.80s", folder, beside[i], name);
+            if (realpath(path, real) && readable(real))
+                return real;
+        }
+    snprintf(path, sizeof path, "%s/%.80s", JOULE_DATADIR, name);
     return readable(path) ? path : NULL;
 }
 
