@@ -80,36 +80,37 @@ static inline size_t cpu_tile_rows(const cpu_backend *c, size_t n_rows, size_t n
 }
 
 /* Quantises the rows of x (F32 [n_in][n]) into act, on all threads. */
-void cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act);
+void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act);
 
 /* ops_vec.c */
-void cpu_embed(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,
-               const jl_tensor *y);
-void cpu_rms_norm(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+void jl_cpu_embed(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,
                   const jl_tensor *y);
-void cpu_rms_norm_add(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
-                      const jl_tensor *y);
-void cpu_geglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y);
-void cpu_add_scale(jl_backend *be, const jl_tensor *x, const jl_tensor *y, float scale);
-void cpu_mul_row(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float scale,
-                 const jl_tensor *y);
-void cpu_softcap(jl_backend *be, const jl_tensor *x, float cap);
-void cpu_gather_rows(jl_backend *be, const jl_tensor *x, const uint32_t *rows, const jl_tensor *y);
+void jl_cpu_rms_norm(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                     const jl_tensor *y);
+void jl_cpu_rms_norm_add(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                         const jl_tensor *y);
+void jl_cpu_geglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y);
+void jl_cpu_add_scale(jl_backend *be, const jl_tensor *x, const jl_tensor *y, float scale);
+void jl_cpu_mul_row(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float scale,
+                    const jl_tensor *y);
+void jl_cpu_softcap(jl_backend *be, const jl_tensor *x, float cap);
+void jl_cpu_gather_rows(jl_backend *be, const jl_tensor *x, const uint32_t *rows,
+                        const jl_tensor *y);
 /* ops_matmul.c */
-void cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs);
+void jl_cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs);
 /* ops_rope.c */
-void cpu_rope_prepare(jl_backend *be, int slot, const float *inv_freq, uint32_t head_dim,
-                      float mscale, const int32_t *pos, uint32_t n_tokens);
-void cpu_head_norm_rope(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
-                        uint32_t head_dim, int slot);
+void jl_cpu_rope_prepare(jl_backend *be, int slot, const float *inv_freq, uint32_t head_dim,
+                         float mscale, const int32_t *pos, uint32_t n_tokens);
+void jl_cpu_head_norm_rope(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                           uint32_t head_dim, int slot);
 /* ops_kv.c */
-void cpu_kv_store(jl_backend *be, const jl_tensor *k, const jl_tensor *v, const jl_kv_layer *kv,
-                  const jl_kv_batch *batch);
+void jl_cpu_kv_store(jl_backend *be, const jl_tensor *k, const jl_tensor *v, const jl_kv_layer *kv,
+                     const jl_kv_batch *batch);
 /* ops_attn.c */
-void cpu_attention(jl_backend *be, const jl_tensor *q, const jl_kv_layer *kv,
-                   const jl_kv_batch *batch, uint32_t n_head, const jl_tensor *y);
+void jl_cpu_attention(jl_backend *be, const jl_tensor *q, const jl_kv_layer *kv,
+                      const jl_kv_batch *batch, uint32_t n_head, const jl_tensor *y);
 /* ops_moe.c */
-void cpu_router(jl_backend *be, const jl_router_args *a);
-void cpu_experts(jl_backend *be, const jl_experts_args *a);
+void jl_cpu_router(jl_backend *be, const jl_router_args *a);
+void jl_cpu_experts(jl_backend *be, const jl_experts_args *a);
 
 #endif

@@ -237,8 +237,8 @@ static bool split_fits(const attn_ctx *a)
     return n_items * triple * 2 <= a->c->partial_bytes;
 }
 
-void cpu_attention(jl_backend *be, const jl_tensor *q, const jl_kv_layer *kv,
-                   const jl_kv_batch *batch, uint32_t n_head, const jl_tensor *y)
+void jl_cpu_attention(jl_backend *be, const jl_tensor *q, const jl_kv_layer *kv,
+                      const jl_kv_batch *batch, uint32_t n_head, const jl_tensor *y)
 {
     cpu_backend *c = cpu_of(be);
     attn_ctx a = {

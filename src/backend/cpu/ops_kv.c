@@ -85,8 +85,8 @@ static void store_rows(void *ctx, int ith, int nth)
         store_token(a, t);
 }
 
-void cpu_kv_store(jl_backend *be, const jl_tensor *k, const jl_tensor *v, const jl_kv_layer *kv,
-                  const jl_kv_batch *batch)
+void jl_cpu_kv_store(jl_backend *be, const jl_tensor *k, const jl_tensor *v, const jl_kv_layer *kv,
+                     const jl_kv_batch *batch)
 {
     cpu_backend *c = cpu_of(be);
     store_args a = {.c = c, .k = k, .v = v, .kv = kv, .batch = batch};

@@ -22,7 +22,7 @@ static void act_rows(void *ctx, int ith, int nth)
                              m->act->sum + t * (n / 16));
 }
 
-void cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act)
+void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act)
 {
     mm_ctx m = {.c = c, .x = x, .act = act};
 
@@ -73,7 +73,7 @@ static void mm_tiles(void *ctx, int ith, int nth)
     }
 }
 
-void cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs)
+void jl_cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs)
 {
     cpu_backend *c = cpu_of(be);
     mm_ctx m = {.c = c, .x = x, .act = &c->act, .outs = outs, .n_outs = n_outs};
@@ -88,7 +88,7 @@ void cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, s
     }
     m.tile = cpu_tile_rows(c, n_rows, x->ne[1]);
     if (quantised)
-        cpu_act_rows(c, x, &c->act);
+        jl_cpu_act_rows(c, x, &c->act);
     jl_queue_reset(&c->queue);
     if (work < 65536)
         mm_tiles(&m, 0, 1);

@@ -91,7 +91,7 @@ static void choose_rows(void *ctx, int ith, int nth)
         choose(r->a, t, r->c->router + t * n_expert, cpu_tmp(r->c, ith));
 }
 
-void cpu_router(jl_backend *be, const jl_router_args *a)
+void jl_cpu_router(jl_backend *be, const jl_router_args *a)
 {
     cpu_backend *c = cpu_of(be);
     router_ctx r = {.c = c, .a = a};
@@ -252,7 +252,7 @@ static void down_tiles(void *ctx, int ith, int nth)
     }
 }
 
-void cpu_experts(jl_backend *be, const jl_experts_args *a)
+void jl_cpu_experts(jl_backend *be, const jl_experts_args *a)
 {
     cpu_backend *c = cpu_of(be);
     const bool fused = a->gate_up && a->gate_up->buf;
@@ -269,7 +269,7 @@ void cpu_experts(jl_backend *be, const jl_experts_args *a)
 
     sort_tokens(c, a, m.n_expert);
     if (!cpu_type_is_float(m.gate->type) || !cpu_type_is_float(m.up->type))
-        cpu_act_rows(c, a->x, &c->act);
+        jl_cpu_act_rows(c, a->x, &c->act);
     m.tile = cpu_tile_rows(c, (size_t)a->ids->ne[0] * m.n_ff, a->x->ne[1]);
     jl_queue_reset(&c->queue);
     jl_pool_run(c->pool, gate_up_tiles, &m);

@@ -31,8 +31,8 @@ static void prepare_rows(void *ctx, int ith, int nth)
     }
 }
 
-void cpu_rope_prepare(jl_backend *be, int slot, const float *inv_freq, uint32_t head_dim,
-                      float mscale, const int32_t *pos, uint32_t n_tokens)
+void jl_cpu_rope_prepare(jl_backend *be, int slot, const float *inv_freq, uint32_t head_dim,
+                         float mscale, const int32_t *pos, uint32_t n_tokens)
 {
     cpu_backend *c = cpu_of(be);
     rope_args a = {.c = c,
@@ -67,8 +67,8 @@ static void norm_rope_rows(void *ctx, int ith, int nth)
     }
 }
 
-void cpu_head_norm_rope(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
-                        uint32_t head_dim, int slot)
+void jl_cpu_head_norm_rope(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                           uint32_t head_dim, int slot)
 {
     cpu_backend *c = cpu_of(be);
     rope_args a = {.c = c, .x = x, .w = w, .eps = eps, .head_dim = head_dim, .slot = slot};

@@ -42,8 +42,8 @@ static void embed_rows(void *ctx, int ith, int nth)
     }
 }
 
-void cpu_embed(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,
-               const jl_tensor *y)
+void jl_cpu_embed(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,
+                  const jl_tensor *y)
 {
     run_rows(cpu_of(be), embed_rows, &(row_args){.w = w, .ids = ids, .value = scale, .y = y},
              n_values(y));
@@ -64,8 +64,8 @@ static void rms_norm_rows(void *ctx, int ith, int nth)
                          a->x->ne[0], a->value);
 }
 
-void cpu_rms_norm(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
-                  const jl_tensor *y)
+void jl_cpu_rms_norm(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                     const jl_tensor *y)
 {
     run_rows(cpu_of(be), rms_norm_rows, &(row_args){.x = x, .w = w, .value = eps, .y = y},
              n_values(x));
@@ -81,8 +81,8 @@ static void rms_norm_add_rows(void *ctx, int ith, int nth)
                              a->x->ne[0], a->value);
 }
 
-void cpu_rms_norm_add(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
-                      const jl_tensor *y)
+void jl_cpu_rms_norm_add(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
+                         const jl_tensor *y)
 {
     run_rows(cpu_of(be), rms_norm_add_rows, &(row_args){.x = x, .w = w, .value = eps, .y = y},
              n_values(x));
@@ -98,7 +98,7 @@ static void geglu_rows(void *ctx, int ith, int nth)
                       a->x->ne[0]);
 }
 
-void cpu_geglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y)
+void jl_cpu_geglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y)
 {
     run_rows(cpu_of(be), geglu_rows, &(row_args){.x = gate, .w = up, .y = y}, n_values(gate));
 }
@@ -122,7 +122,7 @@ static void add_scale_rows(void *ctx, int ith, int nth)
     }
 }
 
-void cpu_add_scale(jl_backend *be, const jl_tensor *x, const jl_tensor *y, float scale)
+void jl_cpu_add_scale(jl_backend *be, const jl_tensor *x, const jl_tensor *y, float scale)
 {
     if (!y && scale == 1.0f)
         return;
@@ -143,8 +143,8 @@ static void mul_row_rows(void *ctx, int ith, int nth)
     }
 }
 
-void cpu_mul_row(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float scale,
-                 const jl_tensor *y)
+void jl_cpu_mul_row(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float scale,
+                    const jl_tensor *y)
 {
     run_rows(cpu_of(be), mul_row_rows, &(row_args){.x = x, .w = w, .y = y, .value = scale},
              n_values(x));
@@ -160,12 +160,13 @@ static void softcap_rows(void *ctx, int ith, int nth)
     }
 }
 
-void cpu_softcap(jl_backend *be, const jl_tensor *x, float cap)
+void jl_cpu_softcap(jl_backend *be, const jl_tensor *x, float cap)
 {
     run_rows(cpu_of(be), softcap_rows, &(row_args){.x = x, .value = cap}, n_values(x));
 }
 
-void cpu_gather_rows(jl_backend *be, const jl_tensor *x, const uint32_t *rows, const jl_tensor *y)
+void jl_cpu_gather_rows(jl_backend *be, const jl_tensor *x, const uint32_t *rows,
+                        const jl_tensor *y)
 {
     (void)be;
     for (uint32_t r = 0; r < y->ne[1]; r++)
