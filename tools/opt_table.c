@@ -50,8 +50,8 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_CTX] = NUM("ctx-size", 'c', NULL, OPT_T_INT, 0, 1 << 22, "0",
                     C(RUN) | C(LOGITS) | C(DOCTOR) | C(INSPECT) | C(SERVE) | C(LAUNCH),
                     "context in tokens; 0: the model's, at most 8192"),
-    [OPT_THREADS] = NUM("threads", 't', NULL, OPT_T_INT, 0, 1024, "0", COMPUTE | C(SYNTH) | C(LAUNCH),
-                        "threads; 0: one per physical core"),
+    [OPT_THREADS] = NUM("threads", 't', NULL, OPT_T_INT, 0, 1024, "0",
+                        COMPUTE | C(SYNTH) | C(LAUNCH), "threads; 0: one per physical core"),
     [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048", C(RUN) | C(LOGITS),
                       "prompt tokens handed to the engine in one call"),
     [OPT_UBATCH] = NUM("ubatch-size", 0, "ub", OPT_T_INT, 0, 1 << 16, "0", ENGINE,
@@ -163,8 +163,9 @@ const opt_def opt_table[OPT_COUNT] = {
                          "answers that are written at the same time"),
     [OPT_QUEUE] = NUM("queue", 0, NULL, OPT_T_INT, 1, 4096, "64", C(SERVE),
                       "requests that may wait beyond that; more are told to come again"),
-    [OPT_CACHE_RAM] = NUM("cache-ram", 0, "cram", OPT_T_INT, 0, 1 << 22, "1024", C(SERVE) | C(LAUNCH),
-                          "MiB for conversations that can be continued without reading them again"),
+    [OPT_CACHE_RAM] =
+        NUM("cache-ram", 0, "cram", OPT_T_INT, 0, 1 << 22, "1024", C(SERVE) | C(LAUNCH),
+            "MiB for conversations that can be continued without reading them again"),
     [OPT_MAX_STALL] = NUM("max-stall", 0, NULL, OPT_T_INT, 20, 60000, "500", C(SERVE),
                           "longest pause of running answers, in ms, while a prompt is read"),
     [OPT_DROP_THINKING] =

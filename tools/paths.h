@@ -13,7 +13,8 @@ const char *path_bundled(void);
 /* Path of this program. false if the system does not say. */
 bool path_program(char *out, size_t cap);
 
-/* Path of a file that is installed below the data folder ("opencode/lean.md"); NULL if it is not. */
+/* Path of a file that is installed below the data folder ("opencode/lean.md"); NULL if it is not.
+ */
 const char *path_shared(const char *name);
 
 /* File for the chat's history below XDG_STATE_HOME, its folders made. false if there is no place.
