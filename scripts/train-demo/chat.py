@@ -1,8 +1,11 @@
-"""The chat format as Python: renders a conversation for training, piece by piece with a loss weight.
+"""The chat format as Python: renders a conversation for training, piece by piece with a loss
+weight.
 
-chat_template.jinja is the authority for users of the model; `check()` renders random conversations with both and
-compares. The generator needs its own renderer because it must know which pieces the model writes.
+chat_template.jinja is the authority for users of the model; check_template.py renders random
+conversations with both and compares. The generator needs its own renderer because it must know
+which pieces the model writes.
 """
+
 import functools
 import os
 
@@ -18,7 +21,9 @@ def literal(v, quote_keys=False):
         return "null"
     if isinstance(v, dict):
         key = (lambda k: Q + k + Q) if quote_keys else (lambda k: k)
-        return "{" + ",".join(key(k) + ":" + literal(v[k], quote_keys) for k in sorted_keys(v)) + "}"
+        return (
+            "{" + ",".join(key(k) + ":" + literal(v[k], quote_keys) for k in sorted_keys(v)) + "}"
+        )
     if isinstance(v, (list, tuple)):
         return "[" + ",".join(literal(x, quote_keys) for x in v) + "]"
     return str(v)
@@ -81,16 +86,25 @@ def declaration(tool):
 
 
 def call_text(name, args):
-    return "<|tool_call>call:" + name + "{" + ",".join(
-        k + ":" + literal(args[k]) for k in sorted_keys(args)) + "}<tool_call|>"
+    return (
+        "<|tool_call>call:"
+        + name
+        + "{"
+        + ",".join(k + ":" + literal(args[k]) for k in sorted_keys(args))
+        + "}<tool_call|>"
+    )
 
 
 def render(conv, live=None, generation=False):
-    """Segments (text, weight): weight 1 where the model writes. conv = {system, tools, thinking, messages}.
+    """Segments (text, weight): weight 1 where the model writes. conv = {system, tools, thinking,
+    messages}.
 
-    Messages: {"role": "user", "content"}; {"role": "assistant", "content", "reasoning", "tool_calls": [(name, args)]};
-    {"role": "tool", "content", "name"}. `live` holds the indices of the user messages whose answer is rendered as it is
-    generated (thought kept, or the empty thought of the generation prompt); the others as history. Default: the last.
+    Messages: {"role": "user", "content"}; {"role": "assistant", "content", "reasoning",
+    "tool_calls": [(name, args)]};
+    {"role": "tool", "content", "name"}. `live` holds the indices of the user messages whose answer
+    is rendered as it is
+    generated (thought kept, or the empty thought of the generation prompt); the others as history.
+    Default: the last.
     """
     think, out, msgs = conv.get("thinking", False), [("<bos>", 0)], conv["messages"]
     users = [i for i, m in enumerate(msgs) if m["role"] == "user"]
@@ -109,11 +123,22 @@ def render(conv, live=None, generation=False):
             add("<|turn>user\n" + m["content"].strip() + "<turn|>\n")
             alive, open_turn = i in live, False
         elif m["role"] == "tool":
-            add("<|tool_response>response:" + m["name"] + "{value:" + Q + m["content"] + Q + "}<tool_response|>")
+            add(
+                "<|tool_response>response:"
+                + m["name"]
+                + "{value:"
+                + Q
+                + m["content"]
+                + Q
+                + "}<tool_response|>"
+            )
         else:
             first = not open_turn
             if first:
-                add("<|turn>model\n" + ("<|channel>thought\n<channel|>" if alive and not think else ""))
+                add(
+                    "<|turn>model\n"
+                    + ("<|channel>thought\n<channel|>" if alive and not think else "")
+                )
                 open_turn = True
             w = 1 if alive or not think else 0
             if think and alive:
@@ -131,7 +156,9 @@ def render(conv, live=None, generation=False):
                 if not responded:
                     add("<|tool_response>", w)
                 else:
-                    out.append((None, w))    # the <|tool_response> that follows is also the model's stop token
+                    out.append(
+                        (None, w)
+                    )  # the <|tool_response> that follows is also the model's stop token
             else:
                 add_model(add, text + "<turn|>", w, first and not alive)
                 add("\n")
@@ -145,10 +172,11 @@ def render(conv, live=None, generation=False):
 
 
 def add_model(add, text, weight, history):
-    """As history without the empty thought the first piece cannot be foretold (it would be the thought): no loss."""
+    """As history without the empty thought the first piece cannot be foretold (it would be the
+    thought): no loss."""
     if history and weight and text.startswith("<|tool_call>"):
         add("<|tool_call>", 0)
-        text = text[len("<|tool_call>"):]
+        text = text[len("<|tool_call>") :]
     add(text, weight)
 
 
@@ -159,9 +187,14 @@ def render_text(conv, generation=False):
 @functools.lru_cache(1)
 def template():
     import jinja2.sandbox
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "chat_template.jinja"), encoding="utf-8") as f:
+
+    with open(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "chat_template.jinja"),
+        encoding="utf-8",
+    ) as f:
         return jinja2.sandbox.ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]).from_string(f.read())
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        ).from_string(f.read())
 
 
 def openai_messages(conv):
@@ -174,9 +207,14 @@ def openai_messages(conv):
             if m.get("reasoning") and conv.get("thinking"):
                 x["reasoning_content"] = m["reasoning"]
             if m.get("tool_calls"):
-                x["tool_calls"] = [{"id": f"call_{n}_{i}", "type": "function",
-                                    "function": {"name": c, "arguments": a}}
-                                   for i, (c, a) in enumerate(m["tool_calls"])]
+                x["tool_calls"] = [
+                    {
+                        "id": f"call_{n}_{i}",
+                        "type": "function",
+                        "function": {"name": c, "arguments": a},
+                    }
+                    for i, (c, a) in enumerate(m["tool_calls"])
+                ]
                 pending = [c["id"] for c in x["tool_calls"]]
             msgs.append(x)
         elif m["role"] == "tool":
@@ -187,5 +225,10 @@ def openai_messages(conv):
 
 
 def render_jinja(conv, generation=False):
-    return template().render(messages=openai_messages(conv), tools=conv.get("tools"), bos_token="<bos>",
-                             enable_thinking=conv.get("thinking", False), add_generation_prompt=generation)
+    return template().render(
+        messages=openai_messages(conv),
+        tools=conv.get("tools"),
+        bos_token="<bos>",
+        enable_thinking=conv.get("thinking", False),
+        add_generation_prompt=generation,
+    )

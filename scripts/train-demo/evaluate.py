@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Score a model on the held-out examples of evalset.py, greedily, through `joule serve` or through transformers.
+"""Score a model on the held-out examples of evalset.py, greedily, through `joule serve` or through
+transformers.
 
     evalset.py --data DATA --client CLIENT --out eval.jsonl
-    evaluate.py --examples eval.jsonl --joule build/joule --model models/joule-tiny.gguf --out results.jsonl
+    evaluate.py --examples eval.jsonl --joule build/joule --model MODEL.gguf --out results.jsonl
     evaluate.py --examples eval.jsonl --hf RUN --tokenizer DATA/tokenizer.json --out results.jsonl
 
-Every request goes through the OpenAI API of the server, so the chat template, the tokenizer and the parser of the answer
-are part of what is tested. An example is right if
+Every request goes through the OpenAI API of the server, so the chat template, the tokenizer and
+the parser of the answer are part of what is tested. An example is right if
   - every call has the right tool and exactly the right arguments (strings byte for byte),
-  - the final answer equals the wanted one, or contains the wanted value if a sentence was asked for,
+  - the final answer equals the wanted one, or contains the wanted value where a sentence may be,
   - the model stopped by itself, and wrote a thought exactly when thinking was on.
 Sets that judge a single call stop there; the others go on with the results of the tools.
 """
+
 import argparse
 import collections
 import json
@@ -28,8 +30,26 @@ class Server:
 
     def __init__(self, joule, model, threads, port):
         self.url = f"http://127.0.0.1:{port}"
-        self.p = subprocess.Popen([joule, "serve", "-q", "-m", model, "-t", str(threads), "--port", str(port), "-np", "1",
-                                   "-ctk", "f32", "-ctv", "f32"], stdout=subprocess.DEVNULL)
+        self.p = subprocess.Popen(
+            [
+                joule,
+                "serve",
+                "-q",
+                "-m",
+                model,
+                "-t",
+                str(threads),
+                "--port",
+                str(port),
+                "-np",
+                "1",
+                "-ctk",
+                "f32",
+                "-ctv",
+                "f32",
+            ],
+            stdout=subprocess.DEVNULL,
+        )
         for _ in range(600):
             try:
                 with urllib.request.urlopen(self.url + "/v1/models", timeout=5) as f:
@@ -42,16 +62,27 @@ class Server:
         sys.exit("joule serve does not answer")
 
     def complete(self, messages, tools, thinking):
-        body = {"model": self.name, "messages": messages, "temperature": 0, "max_tokens": 900,
-                "chat_template_kwargs": {"enable_thinking": thinking}}
+        body = {
+            "model": self.name,
+            "messages": messages,
+            "temperature": 0,
+            "max_tokens": 900,
+            "chat_template_kwargs": {"enable_thinking": thinking},
+        }
         if tools:
             body["tools"] = tools
-        r = urllib.request.Request(self.url + "/v1/chat/completions", json.dumps(body).encode(),
-                                   {"Content-Type": "application/json"})
+        r = urllib.request.Request(
+            self.url + "/v1/chat/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
         with urllib.request.urlopen(r, timeout=900) as f:
             c = json.load(f)["choices"][0]
         m = c["message"]
-        calls = [[t["function"]["name"], json.loads(t["function"]["arguments"] or "{}")] for t in m.get("tool_calls") or []]
+        calls = [
+            [t["function"]["name"], json.loads(t["function"]["arguments"] or "{}")]
+            for t in m.get("tool_calls") or []
+        ]
         return calls, m.get("content") or "", m.get("reasoning_content") or "", c["finish_reason"]
 
     def close(self):
@@ -68,6 +99,7 @@ class Transformers:
         import make_tokenizer
         import model as md
         import train
+
         self.torch, self.chat = torch, chat
         torch.set_num_threads(1)
         self.tok = make_tokenizer.load(tokenizer)
@@ -76,12 +108,19 @@ class Transformers:
         self.m.eval()
 
     def complete(self, messages, tools, thinking):
-        text = self.chat.template().render(messages=[undo(m) for m in messages], tools=tools, bos_token="<bos>",
-                                           enable_thinking=thinking, add_generation_prompt=True)
+        text = self.chat.template().render(
+            messages=[undo(m) for m in messages],
+            tools=tools,
+            bos_token="<bos>",
+            enable_thinking=thinking,
+            add_generation_prompt=True,
+        )
         ids = self.torch.tensor([self.tok.encode(text, add_special_tokens=False).ids])
         stop = [self.tok.token_to_id(t) for t in ("<eos>", "<turn|>", "<|tool_response>")]
         with self.torch.no_grad():
-            out = self.m.generate(ids, max_new_tokens=900, do_sample=False, eos_token_id=stop, pad_token_id=0)[0, ids.shape[1]:]
+            out = self.m.generate(
+                ids, max_new_tokens=900, do_sample=False, eos_token_id=stop, pad_token_id=0
+            )[0, ids.shape[1] :]
         out = out.tolist()
         ended = out and out[-1] in stop
         s = self.tok.decode(out[:-1] if ended else out, skip_special_tokens=False)
@@ -89,7 +128,10 @@ class Transformers:
             s = "<|channel>thought\n" + s
         thought = "\n".join(re.findall(r"<\|channel>thought\n(.*?)\n?<channel\|>", s, re.S))
         s = re.sub(r"<\|channel>.*?<channel\|>", "", s, flags=re.S)
-        calls = [[n, parse_args(a)] for n, a in re.findall(r"<\|tool_call>call:([^{]*)\{(.*?)\}<tool_call\|>", s, re.S)]
+        calls = [
+            [n, parse_args(a)]
+            for n, a in re.findall(r"<\|tool_call>call:([^{]*)\{(.*?)\}<tool_call\|>", s, re.S)
+        ]
         s = re.sub(r"<\|tool_call>.*?<tool_call\|>", "", s, flags=re.S)
         return calls, s.strip(), thought, ("tool_calls" if calls else "stop") if ended else "length"
 
@@ -101,20 +143,30 @@ def undo(m):
     """Arguments as objects, which the template wants."""
     if not m.get("tool_calls"):
         return m
-    return {**m, "tool_calls": [{**t, "function": {**t["function"], "arguments": json.loads(t["function"]["arguments"])}}
-                                for t in m["tool_calls"]]}
+    return {
+        **m,
+        "tool_calls": [
+            {
+                **t,
+                "function": {**t["function"], "arguments": json.loads(t["function"]["arguments"])},
+            }
+            for t in m["tool_calls"]
+        ],
+    }
 
 
 def parse_args(s):
     out = {}
-    for k, text, other in re.findall(r'(?:^|,)([^:{},]+):(?:<\|"\|>(.*?)<\|"\|>|([^,<]*))', s, re.S):
+    for k, text, other in re.findall(
+        r'(?:^|,)([^:{},]+):(?:<\|"\|>(.*?)<\|"\|>|([^,<]*))', s, re.S
+    ):
         out[k] = json.loads(other) if other else text
     return out
 
 
 def judge(engine, ex):
     """None if the example is right, else what is wrong."""
-    messages = ([{"role": "system", "content": ex["system"]}] if ex["system"] else [])
+    messages = [{"role": "system", "content": ex["system"]}] if ex["system"] else []
     ideal = ex["messages"]
     i = 0
     while i < len(ideal):
@@ -133,16 +185,34 @@ def judge(engine, ex):
             return "calls " + json.dumps(calls, ensure_ascii=False) + " text " + repr(text[:80])
         if not want:
             value = ex["value"] if ex["check"] == "contains" else m["content"]
-            ok = value.strip() in text if ex["check"] == "contains" else text.strip() == value.strip()
+            ok = (
+                value.strip() in text
+                if ex["check"] == "contains"
+                else text.strip() == value.strip()
+            )
             return None if ok else "answer " + repr(text)
         if ex["judge"] == "call":
             return None
-        messages.append({"role": "assistant", "content": "", "tool_calls": [
-            {"id": f"c{i}_{k}", "type": "function", "function": {"name": n, "arguments": json.dumps(a, ensure_ascii=False)}}
-            for k, (n, a) in enumerate(want)], **({"reasoning_content": m["reasoning"]} if ex["thinking"] else {})})
+        messages.append(
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {
+                        "id": f"c{i}_{k}",
+                        "type": "function",
+                        "function": {"name": n, "arguments": json.dumps(a, ensure_ascii=False)},
+                    }
+                    for k, (n, a) in enumerate(want)
+                ],
+                **({"reasoning_content": m["reasoning"]} if ex["thinking"] else {}),
+            }
+        )
         for t in messages[-1]["tool_calls"]:
             i += 1
-            messages.append({"role": "tool", "tool_call_id": t["id"], "content": ideal[i]["content"]})
+            messages.append(
+                {"role": "tool", "tool_call_id": t["id"], "content": ideal[i]["content"]}
+            )
         i += 1
     return "unfinished"
 
@@ -158,9 +228,15 @@ def table(results):
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ap.add_argument("--examples", required=True)
-    ap.add_argument("--out", required=True, help="one JSON line per example; examples that it holds are not run again")
+    ap.add_argument(
+        "--out",
+        required=True,
+        help="one JSON line per example; examples that it holds are not run again",
+    )
     ap.add_argument("--joule")
     ap.add_argument("--model", default="models/joule-tiny.gguf")
     ap.add_argument("--threads", type=int, default=1)
@@ -175,17 +251,27 @@ def main():
         with open(a.out, encoding="utf-8") as f:
             results = [json.loads(x) for x in f]
         seen = {(r["set"], r["index"]) for r in results}
-    engine = Transformers(a.hf, a.tokenizer) if a.hf else Server(a.joule, a.model, a.threads, a.port)
+    engine = (
+        Transformers(a.hf, a.tokenizer) if a.hf else Server(a.joule, a.model, a.threads, a.port)
+    )
     try:
         with open(a.examples, encoding="utf-8") as f, open(a.out, "a", encoding="utf-8") as out:
             for line in f:
                 ex = json.loads(line)
-                if (ex["set"], ex["index"]) in seen or ex["index"] >= counts.get(ex["set"], 1 << 30):
+                if (ex["set"], ex["index"]) in seen or ex["index"] >= counts.get(
+                    ex["set"], 1 << 30
+                ):
                     continue
                 t0 = time.time()
                 wrong = judge(engine, ex)
-                r = {"set": ex["set"], "index": ex["index"], "family": ex["family"], "wrong": wrong,
-                     "seconds": round(time.time() - t0, 2), "ask": ex["messages"][0]["content"] if wrong else None}
+                r = {
+                    "set": ex["set"],
+                    "index": ex["index"],
+                    "family": ex["family"],
+                    "wrong": wrong,
+                    "seconds": round(time.time() - t0, 2),
+                    "ask": ex["messages"][0]["content"] if wrong else None,
+                }
                 out.write(json.dumps(r, ensure_ascii=False) + "\n")
                 out.flush()
                 results.append(r)

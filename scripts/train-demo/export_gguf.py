@@ -3,8 +3,10 @@
 
     export_gguf.py --run RUN --tokenizer DATA/tokenizer.json --out PREFIX [--types Q8_0,BF16,F32]
 
-writes PREFIX-q8_0.gguf and so on. The weights of a run are bfloat16 numbers, so the BF16 file is exact.
+writes PREFIX-q8_0.gguf and so on. The weights of a run are bfloat16 numbers, so the BF16 file is
+exact.
 """
+
 import argparse
 import hashlib
 import os
@@ -13,13 +15,15 @@ import sys
 import train
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-import chat       # noqa: E402
-import hf_to_gguf   # noqa: E402
+import chat  # noqa: E402
+import hf_to_gguf  # noqa: E402
 import model as md  # noqa: E402
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ap.add_argument("--run", required=True)
     ap.add_argument("--tokenizer", required=True)
     ap.add_argument("--out", required=True)
@@ -28,11 +32,15 @@ def main():
     a = ap.parse_args()
     m = md.create(0)
     step = train.load_pieces(m, a.run)
-    with open(os.path.join(os.path.dirname(chat.__file__), "chat_template.jinja"), encoding="utf-8") as f:
+    with open(
+        os.path.join(os.path.dirname(chat.__file__), "chat_template.jinja"), encoding="utf-8"
+    ) as f:
         template = f.read()
     meta = hf_to_gguf.tokenizer_metadata(a.tokenizer, template)
     meta["general.license"] = "MIT"
-    meta["general.description"] = "A very small Gemma 4 MoE model for demonstration and tests, trained from scratch"
+    meta["general.description"] = (
+        "A very small Gemma 4 MoE model for demonstration and tests, trained from scratch"
+    )
     weights = {n: p.detach() for n, p in md.params(m).items()}
     for t in a.types.split(","):
         path = f"{a.out}-{t.lower()}.gguf"

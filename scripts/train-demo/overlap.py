@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""How much the held-out examples share with the training dialogues: exact values, and n-grams of words.
+"""How much the held-out examples share with the training dialogues: exact values, and n-grams of
+words.
 
-Draws as many training dialogues as wanted with the generator (another seed than any run), collects tool names, the argument
-names of calls, argument values, requests and the word 3-, 5- and 8-grams of requests, and counts which of the held-out ones occur.
-Values (paths, contents, commands) stand in requests, so a mask hides them when phrasings are compared.
+Draws as many training dialogues as wanted with the generator (another seed than any run), collects
+tool names, the argument names of calls, argument values, requests and the word 3-, 5- and 8-grams
+of requests, and counts which of the held-out ones occur. Values (paths, contents, commands) stand
+in requests, so a mask hides them when phrasings are compared.
 """
+
 import argparse
 import json
 import random
@@ -44,11 +47,13 @@ def masked(ask, values):
 
 def grams(text, n):
     w = WORD.findall(text)
-    return {tuple(w[i:i + n]) for i in range(len(w) - n + 1)}
+    return {tuple(w[i : i + n]) for i in range(len(w) - n + 1)}
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ap.add_argument("--data", required=True)
     ap.add_argument("--client")
     ap.add_argument("--examples", required=True)
@@ -89,8 +94,10 @@ def main():
                         hit.setdefault((kind, n), set()).update(x & ngram[kind, n])
     for k in total:
         name = k if isinstance(k, str) else f"{k[1]}-grams of {k[0]}s"
-        print(f"{name:24} {len(hit[k]):6} of {len(total[k]):6} held-out ones seen in training  "
-              f"({100 * len(hit[k]) / max(1, len(total[k])):.2f} %)")
+        print(
+            f"{name:24} {len(hit[k]):6} of {len(total[k]):6} held-out ones seen in training  "
+            f"({100 * len(hit[k]) / max(1, len(total[k])):.2f} %)"
+        )
 
 
 if __name__ == "__main__":

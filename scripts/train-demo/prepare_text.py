@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Make the text corpus of the bundled model from Debian packages with free licences.
 
-Downloads the packages of PACKAGES with `apt-get download`, unpacks them with `dpkg -x` into a scratch folder, turns
-documentation into plain text, and writes OUT/text.jsonl.xz, one document per line:
+Downloads the packages of PACKAGES with `apt-get download`, unpacks them with `dpkg -x` into a
+scratch folder, turns documentation into plain text, and writes OUT/text.jsonl.xz, one document per
+line:
     {"kind": "prose" | "python", "split": "train" | "heldout", "doc": "package:path", "text": "..."}
-The split is by document and depends only on the document's name, so that it is the same in every run.
+The split is by document and depends only on the document's name, so that it is the same in every
+run.
 """
+
 import argparse
 import gzip
 import hashlib
@@ -41,8 +44,26 @@ MAX_DOC_BYTES = 120_000
 class TextOfHtml(html.parser.HTMLParser):
     """Collects the visible text of a page; keeps the line breaks of <pre>."""
 
-    BLOCK = {"p", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "dt", "dd", "br", "table", "ul", "ol", "pre",
-             "section", "blockquote"}
+    BLOCK = {
+        "p",
+        "div",
+        "li",
+        "tr",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "dt",
+        "dd",
+        "br",
+        "table",
+        "ul",
+        "ol",
+        "pre",
+        "section",
+        "blockquote",
+    }
     SKIP = {"script", "style", "head", "nav", "footer", "header"}
 
     def __init__(self):
@@ -96,11 +117,17 @@ def wanted(path, kind):
     name = path[:-3] if path.endswith(".gz") else path
     if kind == "python":
         return name.endswith(".py") and "/idlelib/Icons" not in name and "/locale/" not in name
-    if re.search(r"genindex|searchindex|/search\.html|py-modindex|/changelog|/copyright|_static|index\.html$", name):
+    if re.search(
+        r"genindex|searchindex|/search\.html|py-modindex|/changelog|/copyright|_static|index\.html$",
+        name,
+    ):
         return False
     if "debian-handbook" in name and "/en-US/" not in name:
         return False
-    if re.search(r"\.(de|es|fr|it|ja|ru|pt|zh|nl|id|ko|pl|pt-br|zh-cn|zh-tw)\.(html|txt)|/(de|es|fr|it|ja|ru|nl|zh)/", name):
+    if re.search(
+        r"\.(de|es|fr|it|ja|ru|pt|zh|nl|id|ko|pl|pt-br|zh-cn|zh-tw)\.(html|txt)|/(de|es|fr|it|ja|ru|nl|zh)/",
+        name,
+    ):
         return False
     return name.endswith((".html", ".txt", ".rst"))
 
@@ -116,13 +143,15 @@ def documents(pkg, kind, limit, scratch):
         have = [f for f in os.listdir(scratch) if f.startswith(pkg + "_") and f.endswith(".deb")]
         if not have:
             subprocess.run(["apt-get", "-q", "download", pkg], cwd=scratch, check=True)
-            have = [f for f in os.listdir(scratch) if f.startswith(pkg + "_") and f.endswith(".deb")]
+            have = [
+                f for f in os.listdir(scratch) if f.startswith(pkg + "_") and f.endswith(".deb")
+            ]
         subprocess.run(["dpkg", "-x", have[0], root], cwd=scratch, check=True)
     files = []
     for d, _, names in os.walk(root):
         files += [os.path.join(d, n) for n in names]
     files = [f for f in files if not os.path.islink(f) and wanted(f, kind)]
-    files.sort(key=lambda f: hashlib.sha256(f[len(root):].encode()).hexdigest())
+    files.sort(key=lambda f: hashlib.sha256(f[len(root) :].encode()).hexdigest())
     total, seen = 0, set()
     for f in files:
         t = text_of(f)
@@ -133,15 +162,19 @@ def documents(pkg, kind, limit, scratch):
             continue
         seen.add(digest)
         t = t[:MAX_DOC_BYTES]
-        yield pkg + ":" + f[len(root):], t
+        yield pkg + ":" + f[len(root) :], t
         total += len(t.encode())
         if total > limit:
             return
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--scratch", required=True, help="folder for the downloaded and unpacked packages")
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    ap.add_argument(
+        "--scratch", required=True, help="folder for the downloaded and unpacked packages"
+    )
     ap.add_argument("--out", required=True, help="folder for text.jsonl.xz")
     a = ap.parse_args()
     a.scratch = os.path.abspath(a.scratch)
@@ -153,7 +186,12 @@ def main():
             n = size = 0
             for doc, text in documents(pkg, kind, limit, a.scratch):
                 s = split_of(doc)
-                out.write(json.dumps({"kind": kind, "split": s, "doc": doc, "text": text}, ensure_ascii=False) + "\n")
+                out.write(
+                    json.dumps(
+                        {"kind": kind, "split": s, "doc": doc, "text": text}, ensure_ascii=False
+                    )
+                    + "\n"
+                )
                 b = len(text.encode())
                 n, size = n + 1, size + b
                 sums[kind, s] = sums.get((kind, s), 0) + b

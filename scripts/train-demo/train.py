@@ -3,10 +3,11 @@
 
     train.py --data DATA --client CLIENT --out RUN --steps 11000
 
-Everything depends on --seed and the number of steps, not on the number of workers. The run can be stopped at any time and
-continued with --resume. RUN/ holds state.pt (everything, for --resume), weights-*.pt (bfloat16 weights in pieces, for
---init, export and copying), log.txt.
+Everything depends on --seed and the number of steps, not on the number of workers. The run can be
+stopped at any time and continued with --resume. RUN/ holds state.pt (everything, for --resume),
+weights-*.pt (bfloat16 weights in pieces, for --init, export and copying), log.txt.
 """
+
 import argparse
 import glob
 import json
@@ -18,12 +19,12 @@ import shutil
 import time
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-import numpy as np   # noqa: E402
-import torch         # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
 
-import evalset       # noqa: E402
-import model as md   # noqa: E402
-import pack          # noqa: E402
+import evalset  # noqa: E402
+import model as md  # noqa: E402
+import pack  # noqa: E402
 
 PIECE_BYTES = 15 << 20
 
@@ -40,7 +41,8 @@ def mix_at(p, tune=False):
 
 
 def rate_at(p, warm, tune=False):
-    """Learning rate factor: warm up, hold, then fall in a straight line from 55 % of the run on (a tuning run: at once)."""
+    """Learning rate factor: warm up, hold, then fall in a straight line from 55 % of the run on (a
+    tuning run: at once)."""
     if tune:
         return min(1.0, p / warm) * max(0.0, 1 - p)
     return min(1.0, p / warm) if p < warm else 1.0 if p < 0.55 else max(0.0, (1 - p) / 0.45)
@@ -58,7 +60,8 @@ def worker(src, w, a, n, folder, done):
 
 
 def ortho(g, steps=5):
-    """Newton-Schulz iteration towards the nearest orthogonal matrix, for a batch [b, r, c] (the step of Muon)."""
+    """Newton-Schulz iteration towards the nearest orthogonal matrix, for a batch [b, r, c] (the
+    step of Muon)."""
     x = g.bfloat16() if g.is_cuda else g.float()
     tall = x.size(-2) > x.size(-1)
     x = x.mT if tall else x
@@ -88,7 +91,9 @@ class Optimizer:
             else:
                 f = 0.5 if "embed" in n else 0.75 if "router.proj" in n else 0.5
                 self.adam.append((p, f, torch.zeros_like(p), torch.zeros_like(p)))
-        self.mom = {k: torch.zeros_like(self._stack([p for p in ps])) for k, ps in self.groups.items()}
+        self.mom = {
+            k: torch.zeros_like(self._stack([p for p in ps])) for k, ps in self.groups.items()
+        }
         self.step_fn = torch.compile(muon_step, dynamic=False) if compile else muon_step
 
     @staticmethod
@@ -106,7 +111,7 @@ class Optimizer:
             torch._foreach_mul_(data, 1 - lr * wd)
             torch._foreach_add_(data, list(parts), alpha=-lr)
         b1, b2 = 0.9, 0.97
-        c1, c2 = 1 - b1 ** self.t, 1 - b2 ** self.t
+        c1, c2 = 1 - b1**self.t, 1 - b2**self.t
         gs = [p.grad for p, *_ in self.adam]
         m, v = [x[2] for x in self.adam], [x[3] for x in self.adam]
         torch._foreach_lerp_(m, gs, 1 - b1)
@@ -120,7 +125,12 @@ class Optimizer:
         torch._foreach_add_([p.data for p, *_ in self.adam], upd)
 
     def state(self):
-        return {"t": self.t, "mom": self.mom, "m": [x[2] for x in self.adam], "v": [x[3] for x in self.adam]}
+        return {
+            "t": self.t,
+            "mom": self.mom,
+            "m": [x[2] for x in self.adam],
+            "v": [x[3] for x in self.adam],
+        }
 
     def load(self, s):
         self.t = s["t"]
@@ -149,7 +159,8 @@ def save_pieces(named, folder, meta):
 
 
 def load_pieces(model, folder):
-    """Puts the pieces of a folder into a model; refuses pieces of different steps or missing tensors."""
+    """Puts the pieces of a folder into a model; refuses pieces of different steps or missing
+    tensors."""
     named, steps = md.params(model), set()
     seen = set()
     for path in sorted(glob.glob(f"{folder}/weights-*.pt")):
@@ -159,17 +170,24 @@ def load_pieces(model, folder):
             for n, t in d["weights"].items():
                 named[n].copy_(t)
                 seen.add(n)
-    assert len(steps) == 1 and seen == set(named), f"{folder}: steps {steps}, {len(seen)} of {len(named)} tensors"
+    assert len(steps) == 1 and seen == set(
+        named
+    ), f"{folder}: steps {steps}, {len(seen)} of {len(named)} tensors"
     return steps.pop()
 
 
 def eval_streams(src, n, count, every=False):
-    """Held-out examples packed into streams: for each (dict of arrays, [(set, family, first, last)])."""
+    """Held-out examples packed into streams: for each (dict of arrays, [(set, family, first,
+    last)])."""
     sets = ["short", "twostep", "parallel", "plain", "nocall"]
     if src.client:
         sets += ["lean", "leantwo", "full"]
     if n > 16384:
-        sets += [s for s in evalset.SETS if s[-1].isdigit() and src.client] if every else ["depth8000", "lean12000"]
+        sets += (
+            [s for s in evalset.SETS if s[-1].isdigit() and src.client]
+            if every
+            else ["depth8000", "lean12000"]
+        )
     items = []
     for s in sets:
         k = count if not s[-1].isdigit() and s != "full" else max(8, count // 2)
@@ -182,7 +200,9 @@ def eval_streams(src, n, count, every=False):
             if len(d) < 3000 or used > 40 * count:
                 continue
             t = src.encode("<bos>" + d)[:2048]
-            items.append((kind, kind, t, np.concatenate([[0], np.full(len(t) - 1, 0.5, np.float32)])))
+            items.append(
+                (kind, kind, t, np.concatenate([[0], np.full(len(t) - 1, 0.5, np.float32)]))
+            )
             used += len(t)
     streams, ids, meta = [], [], []
     items = [x for x in items if len(x[2]) <= n]
@@ -192,10 +212,21 @@ def eval_streams(src, n, count, every=False):
             pad = n + 1 - size
             t = np.concatenate([y[2] for y in ids] + [np.zeros(pad, np.uint16)]).astype(np.int32)
             w = np.concatenate([y[3] for y in ids] + [np.zeros(pad, np.float32)])
-            start = np.concatenate([np.full(len(y[2]), m[2], np.int32) for y, m in zip(ids, meta)] +
-                                   [np.full(pad, size, np.int32)])
-            streams.append(({"tokens": t, "weights": w[1:], "start": start[:n],
-                             "pos": np.arange(n, dtype=np.int32) - start[:n]}, meta))
+            start = np.concatenate(
+                [np.full(len(y[2]), m[2], np.int32) for y, m in zip(ids, meta)]
+                + [np.full(pad, size, np.int32)]
+            )
+            streams.append(
+                (
+                    {
+                        "tokens": t,
+                        "weights": w[1:],
+                        "start": start[:n],
+                        "pos": np.arange(n, dtype=np.int32) - start[:n],
+                    },
+                    meta,
+                )
+            )
             ids, meta, size = [], [], 0
         if x is not None:
             meta.append((x[0], x[1], size, size + len(x[2])))
@@ -221,22 +252,23 @@ def to_device(b, dev):
 
 
 def evaluate(fast, streams, dev, src):
-    """Share of examples whose every token of the model is the likeliest one, which is what greedy decoding needs."""
+    """Share of examples whose every token of the model is the likeliest one, which is what greedy
+    decoding needs."""
     exact, bits = {}, {}
     for b, meta in streams:
         t = to_device(b, dev)
         _, _, ce, best = fast.loss(t["tokens"], t["weights"], t["pos"], t["start"])
         ce, right = ce.float().cpu().numpy(), (best == t["tokens"][1:]).cpu().numpy()
         for name, family, lo, hi in meta:
-            w = b["weights"][lo:hi - 1]
+            w = b["weights"][lo : hi - 1]
             if name == family:
-                ids = b["tokens"][lo + 1:hi]
+                ids = b["tokens"][lo + 1 : hi]
                 text = src.tok.decode(list(ids), skip_special_tokens=False)
                 x = bits.setdefault(name, [0.0, 0])
-                x[0] += float(ce[lo:hi - 1].sum()) / math.log(2)
+                x[0] += float(ce[lo : hi - 1].sum()) / math.log(2)
                 x[1] += len(text.encode())
             else:
-                ok = bool(right[lo:hi - 1][w > 0].all())
+                ok = bool(right[lo : hi - 1][w > 0].all())
                 for key in (name, f"{name}/{family}"):
                     exact.setdefault(key, []).append(ok)
     out = {k: round(v[0] / v[1], 4) for k, v in bits.items()}
@@ -245,12 +277,21 @@ def evaluate(fast, streams, dev, src):
 
 
 def arguments():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ap.add_argument("--data", required=True, help="folder with text.jsonl.xz and tokenizer.json")
-    ap.add_argument("--client", help="folder with recorded requests of the agent (observed_tools.json ...)")
+    ap.add_argument(
+        "--client", help="folder with recorded requests of the agent (observed_tools.json ...)"
+    )
     ap.add_argument("--out", required=True)
     ap.add_argument("--steps", type=int, default=11000)
-    ap.add_argument("--stop-after", type=int, default=0, help="end after this step (the schedule is still that of --steps)")
+    ap.add_argument(
+        "--stop-after",
+        type=int,
+        default=0,
+        help="end after this step (the schedule is still that of --steps)",
+    )
     ap.add_argument("--tokens", type=int, default=65536, help="tokens per step, a multiple of 128")
     ap.add_argument("--lr", type=float, default=4e-3)
     ap.add_argument("--seed", type=int, default=1)
@@ -258,13 +299,24 @@ def arguments():
     ap.add_argument("--ahead", type=int, default=200)
     ap.add_argument("--resume", action="store_true")
     ap.add_argument("--init", help="folder with weights-*.pt to start from")
-    ap.add_argument("--seconds", type=float, default=0, help="time limit: the learning rate falls in time for it")
+    ap.add_argument(
+        "--seconds",
+        type=float,
+        default=0,
+        help="time limit: the learning rate falls in time for it",
+    )
     ap.add_argument("--save-seconds", type=float, default=100)
     ap.add_argument("--eval-every", type=int, default=1000)
     ap.add_argument("--eval-count", type=int, default=64)
-    ap.add_argument("--final-count", type=int, default=200, help="examples per set in the last evaluation")
+    ap.add_argument(
+        "--final-count", type=int, default=200, help="examples per set in the last evaluation"
+    )
     ap.add_argument("--balance", type=float, default=0.01)
-    ap.add_argument("--tune", action="store_true", help="a short run from --init: other mix, rate falls from the start")
+    ap.add_argument(
+        "--tune",
+        action="store_true",
+        help="a short run from --init: other mix, rate falls from the start",
+    )
     ap.add_argument("--no-compile", action="store_true")
     ap.add_argument("--threads", type=int, default=0)
     a = ap.parse_args()
@@ -291,7 +343,10 @@ def main():
     os.makedirs(folder)
     ctx = multiprocessing.get_context("fork")
     done = ctx.Value("i", a.first)
-    crew = [ctx.Process(target=worker, args=(src, w, a, a.tokens, folder, done), daemon=True) for w in range(a.workers)]
+    crew = [
+        ctx.Process(target=worker, args=(src, w, a, a.tokens, folder, done), daemon=True)
+        for w in range(a.workers)
+    ]
     crew.append(ctx.Process(target=final_streams, args=(src, a, folder), daemon=True))
     for p in crew:
         p.start()
@@ -329,7 +384,10 @@ def run(a, src, state, last, folder, done, log, t_start):
                 p.copy_(state["weights"][n])
         opt.load(state["opt"])
     streams = [] if a.tune else eval_streams(src, a.tokens, a.eval_count)
-    log(f"{sum(p.numel() for p in named.values())} parameters on {dev}, {len(streams)} evaluation streams")
+    log(
+        f"{sum(p.numel() for p in named.values())} parameters on {dev}, {len(streams)} evaluation"
+        " streams"
+    )
     grads = [q.grad for q in named.values()]
     t_save = t_loop = time.time()
     seen, stalls, shown = 0, 0.0, []
@@ -344,7 +402,9 @@ def run(a, src, state, last, folder, done, log, t_start):
         done.value = s
         stalls += time.time() - t0
         p = s / a.steps
-        if a.seconds:       # counted from the first step done, so that compilation does not change the run
+        if (
+            a.seconds
+        ):  # counted from the first step done, so that compilation does not change the run
             p = max(p, (time.time() - t_loop) / a.seconds)
         if p >= 1:
             log(f"time limit at step {s}")
@@ -364,15 +424,26 @@ def run(a, src, state, last, folder, done, log, t_start):
             wt = t["weights"] > 0.9
             right = (best == t["tokens"][1:])[wt].float().mean().item()
             txt = (t["weights"] - pack.TEXT_WEIGHT).abs() < 1e-3
-            log(f"step {s} loss {loss.item():.4f} balance {balance.item():.3f} dialogue {ce[wt].mean().item():.4f} right "
-                f"{right:.4f} text {ce[txt].mean().item():.4f} {seen / (time.time() - t_loop + 1e-3):.0f} tok/s stalled {stalls:.1f} s")
+            log(
+                f"step {s} loss {loss.item():.4f} balance {balance.item():.3f} dialogue"
+                f" {ce[wt].mean().item():.4f} right {right:.4f} text {ce[txt].mean().item():.4f}"
+                f" {seen / (time.time() - t_loop + 1e-3):.0f} tok/s stalled {stalls:.1f} s"
+            )
         if a.eval_every and (s + 1) % a.eval_every == 0 and s + 1 < last:
-            log("eval " + json.dumps({k: v for k, v in evaluate(fast, streams, dev, src).items() if "/" not in k}))
+            log(
+                "eval "
+                + json.dumps(
+                    {k: v for k, v in evaluate(fast, streams, dev, src).items() if "/" not in k}
+                )
+            )
         if time.time() - t_save > a.save_seconds:
             t_save = time.time()
             save(a, named, opt, s + 1, seen)
     save(a, named, opt, s + 1, seen)
-    log("eval " + json.dumps({k: v for k, v in evaluate(fast, streams, dev, src).items() if "/" not in k}))
+    log(
+        "eval "
+        + json.dumps({k: v for k, v in evaluate(fast, streams, dev, src).items() if "/" not in k})
+    )
     if a.final_count:
         while not os.path.exists(f"{folder}/final.pkl"):
             time.sleep(0.1)
@@ -384,10 +455,18 @@ def run(a, src, state, last, folder, done, log, t_start):
 
 
 def save(a, named, opt, step, seen):
-    torch.save({"step": step, "weights": {n: p.detach().cpu() for n, p in named.items()}, "opt": opt.state()},
-               f"{a.out}/state.tmp")
+    torch.save(
+        {
+            "step": step,
+            "weights": {n: p.detach().cpu() for n, p in named.items()},
+            "opt": opt.state(),
+        },
+        f"{a.out}/state.tmp",
+    )
     os.rename(f"{a.out}/state.tmp", f"{a.out}/state.pt")
-    save_pieces(named, a.out, {"step": step, "tokens": seen, "seed": a.seed, "steps": a.steps, "lr": a.lr})
+    save_pieces(
+        named, a.out, {"step": step, "tokens": seen, "seed": a.seed, "steps": a.steps, "lr": a.lr}
+    )
 
 
 if __name__ == "__main__":
