@@ -55,7 +55,7 @@ static bool program_folder(char *out, size_t cap)
 
 const char *path_bundled(void)
 {
-    static const char *const beside[] = {"../share/joule", "../models", "models"};
+    static const char *const beside[] = {"../share/joule", "../models", "models", "../../models"};
     static char path[PATH_MAX + 64];
     static char real[PATH_MAX];
     char folder[PATH_MAX];
@@ -77,7 +77,7 @@ const char *path_bundled(void)
 
 const char *path_shared(const char *name)
 {
-    static const char *const beside[] = {"../share/joule", "../share"};
+    static const char *const beside[] = {"../share/joule", "../share", "../../share"};
     static char path[PATH_MAX + 128];
     static char real[PATH_MAX];
     char folder[PATH_MAX];
