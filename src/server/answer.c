@@ -76,7 +76,6 @@ static void answer_free(jl_answer *a)
     for (unsigned i = 0; a->choices && i < a->gen.n; i++)
         choice_free(&a->choices[i]);
     jl_free(a->choices);
-    jl_free(a->echo);
     json_decref(a->extra);
     jl_gen_free(&a->gen);
     jl_free(a);
@@ -314,6 +313,11 @@ static void remember(jl_answer *a, jl_choice *c)
             .name = c->calls[i].name,
             .arguments = {jl_str_text(&c->calls[i].arguments), c->calls[i].arguments.len}};
     m.calls = calls;
+    jl_loop loop = {0};
+    if (jl_conversation_find_loop(a->gen.conv, &m, &loop, NULL) == JL_OK)
+        c->call_repeats = loop.repeats;
+    if (a->gen.call_repeats > c->call_repeats)
+        c->call_repeats = a->gen.call_repeats;
     jl_turns_remember(a->s->turns, &a->gen.prompt, &m, c->job.tokens, c->job.n_tokens);
     jl_free(calls);
 }

@@ -171,7 +171,7 @@ static bool on_token(void *ctx, int32_t token, const float *logits)
             r->sink(r->ctx, o);
         }
     }
-    if (!is_end || r->parser)
+    if (!is_end || (r->parser && !r->ignore_eos))
         push_token(r, token);
     if (!is_end)
         jl_limits_accept(&r->limits, token);

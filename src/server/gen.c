@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "server/internal.h"
 
-enum { MAX_STOPS = 16, MAX_N = 16, MAX_BIAS = 4096, MIN_MARK = 128 };
+enum { MAX_STOPS = 16, MAX_N = 16, MAX_BIAS = 4096, MIN_MARK = 128, MAX_REPEATS = 8 };
 
 void jl_gen_free(jl_gen *g)
 {
@@ -110,7 +110,7 @@ static jl_status read_bias(jl_server *s, const json_t *b, jl_gen *g, jl_fault *f
     json_t *item;
     size_t i;
 
-    g->bias = jl_malloc((MAX_BIAS + 1) * sizeof *g->bias);
+    g->bias = jl_malloc((MAX_BIAS + 2) * sizeof *g->bias);
     if (!g->bias)
         return jl_fail(&f->err, JL_NO_MEMORY, "out of memory");
     g->sampling.logit_bias = g->bias;
@@ -395,6 +395,26 @@ static bool has_answer(const jl_conversation *conv)
     return false;
 }
 
+/* A model that makes the same call with the same result over and over will go on for ever: after
+ * MAX_REPEATS times it has to answer in words. */
+static void break_loop(jl_server *s, jl_gen *g)
+{
+    const int32_t mark = jl_token_find(s->model, "<|tool_call>");
+    jl_loop loop = {0};
+    size_t i = jl_conversation_length(g->conv);
+
+    while (i > 0 && jl_conversation_at(g->conv, i - 1)->n_calls == 0)
+        i--;
+    if (i == 0 || g->limits.forced || mark < 0 ||
+        jl_conversation_find_loop(g->conv, jl_conversation_at(g->conv, i - 1), &loop, NULL) !=
+            JL_OK ||
+        loop.repeats <= MAX_REPEATS)
+        return;
+    g->call_repeats = loop.repeats - 1; /* the last one counts twice here */
+    g->limits.tools = NULL;
+    g->bias[g->sampling.n_logit_bias++] = (jl_logit_bias){mark, -INFINITY};
+}
+
 static jl_status render(jl_server *s, jl_gen *g, bool drop_thinking, jl_fault *f)
 {
     const jl_turn_options o = {.thinking = g->thinking,
@@ -410,6 +430,7 @@ static jl_status render(jl_server *s, jl_gen *g, bool drop_thinking, jl_fault *f
         f->http = 400;
     JL_TRY(status);
     JL_TRY(check_length(s, g, f));
+    break_loop(s, g);
     set_marks(s, g);
     g->small = !g->tools && !has_answer(g->conv);
     return JL_OK;

@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/mem.h"
 #include "server/http.h"
 
-enum { MAX_UNREAD = 8 << 20, MAX_EXCHANGES = 1024, READ_AHEAD = 64 << 10 };
+enum { MAX_UNREAD = 1 << 20, MAX_EXCHANGES = 1024, READ_AHEAD = 64 << 10 };
 
 static struct bufferevent *bev_of(struct evhttp_request *req)
 {
@@ -115,7 +116,10 @@ static void done(jl_exchange *ex)
     s->n_exchanges--;
     s->n_errors += ex->status >= 400;
     jl_server_log(s, JL_LOG_ACCESS, "%s %s %d %.3f s%s%s%s", ex->method, ex->path, ex->status,
-                  (double)(jl_time_ns() - ex->start_ns) * 1e-9, ex->closed ? " client left" : "",
+                  (double)(jl_time_ns() - ex->start_ns) * 1e-9,
+                  ex->dropped  ? " client does not read"
+                  : ex->closed ? " client left"
+                               : "",
                   ex->note[0] ? " " : "", ex->note);
     jl_free(ex);
     jl_server_check_stop(s);
@@ -197,9 +201,10 @@ void jl_ex_stream_write(jl_exchange *ex, const char *data, size_t len)
     if (!bev)
         return;
     if (evbuffer_get_length(bufferevent_get_output(bev)) > MAX_UNREAD) {
-        struct evhttp_connection *conn = evhttp_request_get_connection(ex->req);
-        jl_server_log(ex->s, JL_LOG_INFO, "a client that does not read was dropped");
-        evhttp_connection_free(conn); /* calls on_close */
+        /* libevent sees the end of the connection and calls on_close */
+        if (!ex->dropped)
+            shutdown(bufferevent_getfd(bev), SHUT_RDWR);
+        ex->dropped = true;
         return;
     }
     struct evbuffer *out = evbuffer_new();

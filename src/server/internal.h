@@ -53,6 +53,7 @@ typedef struct {
     size_t marks[JL_JOB_MARKS];
     size_t n_marks;
     bool small;
+    uint32_t call_repeats; /* 0, or why tools were withheld */
 } jl_gen;
 
 void jl_gen_free(jl_gen *g);
@@ -87,6 +88,7 @@ struct jl_exchange {
     uint64_t start_ns;
     int status; /* 0: not sent yet */
     bool streaming;
+    bool dropped;      /* it does not read */
     bool closed;       /* the client has gone */
     jl_answer *answer; /* NULL: none */
     char note[96];     /* for the access log */
@@ -136,6 +138,7 @@ struct jl_choice {
     json_t *logprobs; /* of tokens not yet sent, or all; NULL: not wanted */
     json_t *repairs;  /* names of repairs; NULL: none */
     jl_chat_finish finish;
+    uint32_t call_repeats; /* times these calls were made in a row, with the same results */
     jl_job_end end;
     jl_error err;
     bool finished, ended;
@@ -151,7 +154,6 @@ struct jl_answer {
     jl_choice *choices; /* [gen.n] */
     unsigned n_ended;
     char id[48];
-    char *echo;    /* the client's model name, jl_free */
     int sequence;  /* events sent, of a wire that numbers them */
     json_t *extra; /* a wire's own; NULL: none */
     uint64_t last_write_ns;

@@ -7,6 +7,8 @@
 #include "server/convert.h"
 #include "server/openai.h"
 
+enum { MIN_REPEATS = 3 };
+
 /* ---- shared with the other OpenAI wires ------------------------------------------------- */
 
 const char *jl_openai_finish(const jl_choice *c)
@@ -47,10 +49,18 @@ json_t *jl_openai_error(int http, const jl_fault *f)
 
 json_t *jl_openai_details(const jl_choice *c)
 {
-    if (!c->feed.looped && !c->repairs && !c->feed.stop_hit)
+    const bool again = c->call_repeats >= MIN_REPEATS;
+
+    if (!c->feed.looped && !c->repairs && !c->feed.stop_hit && !again)
         return NULL;
-    return json_pack("{s:s*, s:s*, s:O*}", "reason", c->feed.looped ? "repetition" : NULL, "stop",
-                     c->feed.stop_hit, "repairs", c->repairs);
+    json_t *details = json_pack("{s:s*, s:s*, s:O*}", "reason",
+                                c->feed.looped ? "repetition"
+                                : again        ? "repeated_calls"
+                                               : NULL,
+                                "stop", c->feed.stop_hit, "repairs", c->repairs);
+    if (again)
+        json_object_set_new(details, "call_repeats", json_integer(c->call_repeats));
+    return details;
 }
 
 void jl_openai_stream_error(jl_answer *a, int http, const jl_fault *f)

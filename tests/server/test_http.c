@@ -2,6 +2,7 @@
  */
 #include "test.h"
 
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -159,32 +160,31 @@ static void test_stream_equals_whole(void **state)
     }
 }
 
-/* A seed whose answer to this prompt is long enough to be cut. */
-static int long_answer(const char *prompt, reply *out)
+static json_t *long_chat_of(int seed)
 {
-    for (int seed = 0; seed < 50; seed++) {
-        *out = ask(prompt, seed, 60);
-        if (strlen(content_of(out, 0)) >= 12)
-            return seed;
-        reply_free(out);
-    }
-    fail_msg("no answer is long enough");
-    return -1;
+    json_t *body = chat("Tell me a long story.", seed, 60);
+
+    json_object_set_new(body, "ignore_eos", json_true());
+    json_object_set_new(body, "frequency_penalty", json_real(1.5));
+    return body;
 }
 
 static void test_stop(void **state)
 {
     char part[8];
     char text[4096];
-    reply whole;
     (void)state;
 
-    const int seed = long_answer("Tell me a long story.", &whole);
+    reply whole = client_json(h.port, CHAT, long_chat_of(2));
     const char *all = content_of(&whole, 0);
-    snprintf(part, sizeof part, "%.3s", all + strlen(all) / 2);
+    assert_in_range(strlen(all), 20, 4000);
+    size_t at = strlen(all) / 2;
+    while ((unsigned char)all[at] >= 0x80 || (unsigned char)all[at + 1] >= 0x80)
+        at++; /* not within a character */
+    snprintf(part, sizeof part, "%.2s", all + at);
     const size_t n_before = (size_t)(strstr(all, part) - all);
     for (int stream = 0; stream < 2; stream++) {
-        json_t *body = chat("Tell me a long story.", seed, 60);
+        json_t *body = long_chat_of(2);
         json_object_set_new(body, "stop", json_pack("[s, s]", "\x7f\x7f", part));
         json_object_set_new(body, "stream", json_boolean(stream));
         reply r = client_json(h.port, CHAT, body);
@@ -417,6 +417,37 @@ static void test_forced_call(void **state)
         assert_int_equal(next.status, 200);
         assert_true(cached_of(&next) >= usage_of(&r, "total_tokens") - 1);
         reply_free(&next);
+        reply_free(&r);
+    }
+}
+
+/* The same call with the same result, nine times: calls are withheld and the answer says so. */
+static void test_call_loop(void **state)
+{
+    (void)state;
+    for (int n = 2; n <= 10; n += 8) {
+        json_t *body = chat("How is the weather?", 4, 30);
+        json_t *messages = json_object_get(body, "messages");
+        json_object_set_new(body, "tools", weather_tool());
+        for (int i = 0; i < n; i++) {
+            char id[16];
+            snprintf(id, sizeof id, "call%d", i);
+            json_array_append_new(messages,
+                                  json_pack("{s:s, s:s, s:[{s:s, s:s, s:{s:s, s:s}}]}", "role",
+                                            "assistant", "content", "", "tool_calls", "id", id,
+                                            "type", "function", "function", "name", "weather",
+                                            "arguments", "{\"city\":\"Rome\",\"days\":1}"));
+            json_array_append_new(messages, json_pack("{s:s, s:s, s:s}", "role", "tool",
+                                                      "tool_call_id", id, "content", "try again"));
+        }
+        reply r = client_json(h.port, CHAT, body);
+        assert_int_equal(r.status, 200);
+        const json_t *details = json_object_get(choice_of(&r, 0), "finish_details");
+        const char *reason = json_string_value(json_object_get(details, "reason"));
+        if (n == 10) {
+            assert_string_equal(reason, "repeated_calls");
+            assert_string_not_equal(finish_of(&r), "tool_calls");
+        }
         reply_free(&r);
     }
 }
@@ -726,7 +757,7 @@ static void test_leave_while_reading(void **state)
 }
 
 /* While a long prompt is read, a running answer goes on: with a pause of at most 20 ms allowed the
- * prompt is read in many small slices, not in the 8 micro-batches it would fill. */
+ * prompt is read in many small slices, not in the two or three micro-batches it would fill. */
 static void test_stall(void **state)
 {
     const host own = host_start(
@@ -743,10 +774,10 @@ static void test_stall(void **state)
     send_request(fd, body);
     wait_metric("jobs_running", 1);
     const double before = client_metric(own.port, "tokens_generated_total");
-    reply r = client_json(own.port, CHAT, long_chat(900, 77));
+    reply r = client_json(own.port, CHAT, long_chat(250, 77));
     assert_int_equal(r.status, 200);
-    assert_true(usage_of(&r, "prompt_tokens") > 2000);
-    assert_true(client_metric(own.port, "tokens_generated_total") - before > 25);
+    assert_true(usage_of(&r, "prompt_tokens") > 500);
+    assert_true(client_metric(own.port, "tokens_generated_total") - before > 8);
     reply_free(&r);
     close(fd);
     wait_metric("jobs_running", 0);
@@ -835,6 +866,30 @@ static void test_queue_full(void **state)
     assert_int_equal(n_refused, 3);
     host_stop(tight);
     h = saved;
+}
+
+/* Takes nothing of a stream that is many megabytes long: dropped, not stored. */
+static void test_slow_reader(void **state)
+{
+    const int small = 4096;
+    const double before = client_metric(h.port, "jobs_cancelled_total");
+    const int fd = client_connect(h.port);
+    json_t *body = chat("Go on for ever.", 1, 100000);
+    (void)state;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    json_object_set_new(body, "ignore_eos", json_true());
+    json_object_set_new(body, "frequency_penalty", json_real(1.5));
+    json_object_set_new(body, "stream", json_true());
+    json_object_set_new(body, "n", json_integer(4));
+    json_object_set_new(body, "logprobs", json_true());
+    json_object_set_new(body, "top_logprobs", json_integer(20));
+    send_request(fd, body);
+    for (int i = 0; i < 6000 && client_metric(h.port, "jobs_cancelled_total") == before; i++)
+        pause_ms(20);
+    assert_true(client_metric(h.port, "jobs_cancelled_total") > before);
+    wait_metric("jobs_running", 0);
+    close(fd);
 }
 
 /* Sends half a request and waits: dropped after the time-out, others are served meanwhile. */
@@ -938,6 +993,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_completions),
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_forced_call),
+        cmocka_unit_test(test_call_loop),
         cmocka_unit_test(test_streamed_call),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_overflow),
@@ -949,6 +1005,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stall),
         cmocka_unit_test(test_parallel_equals_solo),
         cmocka_unit_test(test_queue_full),
+        cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_slow_client),
         cmocka_unit_test(test_graceful),
         cmocka_unit_test(test_port_taken),
