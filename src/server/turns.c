@@ -121,7 +121,7 @@ static void hash_answer(XXH3_state_t *h, const jl_chat_message *m)
 static jl_turn_key chain(const jl_turns *t, jl_turn_key before, const jl_chat_message *m)
 {
     XXH3_state_t h;
-    XXH3_INITSTATE(&h);
+    memset(&h, 0, sizeof h); /* XXH3_INITSTATE leaves a field that reset reads */
     const char role = (char)m->role;
 
     XXH3_128bits_reset_withSeed(&h, t->seed);
@@ -142,7 +142,7 @@ static jl_turn_key chain(const jl_turns *t, jl_turn_key before, const jl_chat_me
 static jl_turn_key start_key(const jl_turns *t, const jl_turn_options *o)
 {
     XXH3_state_t h;
-    XXH3_INITSTATE(&h);
+    memset(&h, 0, sizeof h); /* XXH3_INITSTATE leaves a field that reset reads */
     const char flags = (char)(o->thinking | o->drop_thinking << 1);
 
     XXH3_128bits_reset_withSeed(&h, t->seed);
