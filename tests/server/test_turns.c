@@ -223,7 +223,7 @@ static void test_limit(void **state)
     const jl_chat_message m = {.role = JL_ROLE_ASSISTANT, .content = jl_chat_str("Good day")};
     jl_turns *small;
     jl_error err;
-    char request[128];
+    char request[256];
     size_t n_known = 0;
     (void)state;
 
