@@ -467,10 +467,13 @@ void jl_answers_tick(jl_server *s)
 jl_usage jl_answer_usage(const jl_answer *a)
 {
     const jl_job_stats *first = &a->choices[0].job.stats;
+    jl_usage u = {.n_prompt = a->choices[0].job.n_prompt};
+
+    if (a->n_ended < a->gen.n) /* the engine is still writing the rest */
+        return u;
     const uint64_t first_ns = first->first_ns ? first->first_ns : first->end_ns;
     uint64_t last_ns = first_ns;
-    jl_usage u = {.n_prompt = a->choices[0].job.n_prompt, .n_cached = first->n_cached};
-
+    u.n_cached = first->n_cached;
     for (unsigned i = 0; i < a->gen.n; i++) {
         const jl_choice *c = &a->choices[i];
         u.n_generated += c->job.n_tokens - c->job.n_prompt;

@@ -186,7 +186,7 @@ typedef struct {
     size_t n_prompt, n_cached, n_generated, n_thought;
     double prompt_ms, decode_ms, queue_ms;
 } jl_usage;
-jl_usage jl_answer_usage(const jl_answer *a);
+jl_usage jl_answer_usage(const jl_answer *a); /* before the end: n_prompt alone */
 json_t *jl_answer_timings(const jl_answer *a);
 
 /* ---- the server ------------------------------------------------------------------------- */
