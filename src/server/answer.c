@@ -348,6 +348,8 @@ static void take(jl_answer *a, jl_choice *c, jl_out *o)
         c->finished = true;
         return;
     }
+    if (o->kind == JL_OUT_PROGRESS)
+        c->n_cached = o->n_cached;
     if (!collect(c, o))
         jl_scheduler_cancel(a->s->scheduler, &c->job);
     if (live && (o->kind != JL_OUT_PROGRESS || a->gen.progress))
@@ -467,15 +469,17 @@ void jl_answers_tick(jl_server *s)
 jl_usage jl_answer_usage(const jl_answer *a)
 {
     const jl_job_stats *first = &a->choices[0].job.stats;
-    jl_usage u = {.n_prompt = a->choices[0].job.n_prompt};
+    jl_usage u = {.n_prompt = a->choices[0].job.n_prompt, .n_cached = a->choices[0].n_cached};
 
-    if (a->n_ended < a->gen.n) /* the engine is still writing the rest */
+    if (!a->choices[0].ended)
         return u;
     const uint64_t first_ns = first->first_ns ? first->first_ns : first->end_ns;
     uint64_t last_ns = first_ns;
     u.n_cached = first->n_cached;
     for (unsigned i = 0; i < a->gen.n; i++) {
         const jl_choice *c = &a->choices[i];
+        if (!c->ended)
+            continue;
         u.n_generated += c->job.n_tokens - c->job.n_prompt;
         u.n_thought += c->feed.limits.n_thought;
         if (c->job.stats.end_ns > last_ns)

@@ -200,6 +200,7 @@ static void on_progress(void *ctx)
     if (!o)
         return;
     o->kind = JL_OUT_PROGRESS;
+    o->n_cached = r->job->stats.n_cached;
     o->n_done = r->job->stats.n_cached + r->job->stats.n_read;
     r->sink(r->ctx, o);
 }

@@ -34,6 +34,7 @@ typedef struct jl_out {
     json_t *logprob; /* LOGPROB, owned */
     jl_chat_repair repair;
     size_t n_done;         /* PROGRESS: prompt tokens read or found */
+    size_t n_cached;       /* PROGRESS: of these, found in the cache */
     jl_chat_finish finish; /* END */
     jl_job_end end;
     jl_error err; /* END of a failed job */

@@ -142,7 +142,8 @@ struct jl_choice {
     jl_job_end end;
     jl_error err;
     bool finished, ended;
-    int block; /* a wire's own counters */
+    size_t n_cached; /* prompt tokens found in the cache, as last heard */
+    int block;       /* a wire's own counters */
     int block_kind;
 };
 
@@ -186,7 +187,8 @@ typedef struct {
     size_t n_prompt, n_cached, n_generated, n_thought;
     double prompt_ms, decode_ms, queue_ms;
 } jl_usage;
-jl_usage jl_answer_usage(const jl_answer *a); /* before the end: n_prompt alone */
+/* Whole when all choices have ended; before that the engine thread owns the rest. */
+jl_usage jl_answer_usage(const jl_answer *a);
 json_t *jl_answer_timings(const jl_answer *a);
 
 /* ---- the server ------------------------------------------------------------------------- */

@@ -115,16 +115,17 @@ static json_t *call_delta(const jl_out *o)
 
 static void progress(jl_answer *a, const jl_choice *c, const jl_out *o)
 {
-    const jl_job *job = &c->job; /* its start was before this event: n_cached stays */
-
-    if (c->index != 0)
-        return;
+    const jl_usage u = jl_answer_usage(a);
     json_t *body = chunk(a, json_array());
+
+    if (c->index != 0) {
+        json_decref(body);
+        return;
+    }
     json_object_set_new(body, "prompt_progress",
-                        json_pack("{s:I, s:I, s:I, s:f}", "total", (json_int_t)job->n_prompt,
-                                  "cache", (json_int_t)job->stats.n_cached, "processed",
-                                  (json_int_t)o->n_done, "time_ms",
-                                  (double)(jl_time_ns() - a->ex->start_ns) * 1e-6));
+                        json_pack("{s:I, s:I, s:I, s:f}", "total", (json_int_t)u.n_prompt, "cache",
+                                  (json_int_t)u.n_cached, "processed", (json_int_t)o->n_done,
+                                  "time_ms", (double)(jl_time_ns() - a->ex->start_ns) * 1e-6));
     jl_ex_stream_json(a->ex, NULL, body);
 }
 

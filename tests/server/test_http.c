@@ -692,13 +692,13 @@ static void send_request(int fd, json_t *body)
     json_decref(body);
 }
 
-/* Milliseconds until a metric reaches a value; fails after 5 s. */
+/* Milliseconds until a metric reaches a value; fails after 60 s. */
 static double wait_metric(const char *name, double value)
 {
     const uint64_t start = jl_time_ns();
 
     while (client_metric(h.port, name) != value) {
-        assert_true(jl_time_ns() - start < 5000000000u);
+        assert_true(jl_time_ns() - start < 60000000000u);
         pause_ms(2);
     }
     return (double)(jl_time_ns() - start) * 1e-6;
@@ -918,7 +918,7 @@ static void test_slow_client(void **state)
 static void test_graceful(void **state)
 {
     const host own = host_start(model, (jl_server_params){.session = {.n_ctx = 2048}});
-    json_t *body = chat("Tell me a story.", 3, 300);
+    json_t *body = chat("Tell me a story.", 3, 150);
     (void)state;
 
     json_object_set_new(body, "ignore_eos", json_true());
@@ -930,11 +930,18 @@ static void test_graceful(void **state)
     wait_metric("jobs_running", 1);
     h = saved;
     jl_server_stop(own.server);
-    pause_ms(30);
-    assert_true(client_connect(own.port) < 0); /* nobody listens */
+    bool listens = true;
+    for (int i = 0; i < 250 && listens; i++) {
+        pause_ms(20);
+        const int probe = client_connect(own.port);
+        listens = probe >= 0;
+        if (listens)
+            close(probe);
+    }
+    assert_false(listens);
     reply r = client_read(fd, 20000);
     assert_int_equal(r.status, 200);
-    assert_int_equal(usage_of(&r, "completion_tokens"), 300);
+    assert_int_equal(usage_of(&r, "completion_tokens"), 150);
     reply_free(&r);
     host_stop(own);
 }
