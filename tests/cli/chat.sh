@@ -29,35 +29,55 @@ refuses 1 "no-such" "tools that are not there" run --tools "$T/no-such.json" -p 
 "$J" synth -q --shape tiny --type Q8_0 --vocab "$DATA/joule-tiny.gguf" "$M"
 exits 0 "a synthetic model takes the template of the bundled one" run -m "$M" -p "Hello" -n 4
 
-# The terminal, through a pseudo terminal.
+# The terminal, through a pseudo terminal: $T/screen is what it shows.
+screen_bytes() { wc -c <"$T/screen"; }
+# patiently COMMAND...: until it succeeds, for at most two minutes
+patiently() {
+    tries=0
+    until "$@" || [ $tries = 1200 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+}
+has_grown() { [ "$(screen_bytes)" -ge "$1" ]; }
+at_prompt() { [ "$(tail -c 2 "$T/screen")" = "> " ]; }
+shows() { grep -q -e "$1" "$T/screen"; }
+# types LINE [BYTES]: at the prompt, and waits until the line and that much more is on the screen
+types() {
+    patiently at_prompt
+    types_goal=$(($(screen_bytes) + ${#1} + ${2:-0}))
+    printf '%s\r' "$1"
+    patiently has_grown "$types_goal"
+}
+on_terminal() { # ARGS...: typed lines come from stdin
+    HOME=$T XDG_STATE_HOME=$T/state TERM=xterm script -qec "'$J' run $*" /dev/null >"$T/screen" 2>&1
+}
+
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
-    (
-        sleep 1
-        for line in '/help' 'What is 2 + 2?' '/think on' '/reset' '/result x' '/exit'; do
-            printf '%s\r' "$line"
-            sleep 1
-        done
-    ) | HOME=$T XDG_STATE_HOME=$T/state TERM=xterm script -qec "'$J' run --temp 0 -n 32" /dev/null >"$T/screen" 2>&1
+    : >"$T/screen"
+    for line in '/help' 'What is 2 + 2?' '/think on' '/reset' '/result x' '/exit'; do
+        types "$line"
+    done | on_terminal --temp 0 -n 32
     is "a chat on a terminal ends with /exit" 0 "$?"
-    grep -q "forget the conversation" "$T/screen" && pass "/help" || fail "/help" "$(cat "$T/screen")"
-    grep -q "no tool call waits" "$T/screen" && pass "/result without a call" || fail "/result without a call"
-    grep -q "What" "$T/state/joule/history" 2>/dev/null && pass "the history is kept" || fail "the history is kept" "$(cat "$T/screen")"
-    # Ctrl-C during an answer that would not end, then another message.
-    (
+    shows "forget the conversation" && pass "/help" || fail "/help" "$(cat "$T/screen")"
+    shows "no tool call waits" && pass "/result without a call" || fail "/result without a call"
+    grep -q "What" "$T/state/joule/history" 2>/dev/null && pass "the history is kept" ||
+        fail "the history is kept" "$(cat "$T/screen")"
+    # Ctrl-C during an answer that would not end, while Ctrl-S holds its output, then another message.
+    : >"$T/screen"
+    {
+        types 'Tell me a story.' 200
+        printf '\023'
         sleep 1
-        printf 'Tell me a story.\r'
-        sleep 2
         printf '\003'
-        sleep 1
-        printf '/help\r'
-        sleep 1
-        printf '/exit\r'
-        sleep 1
-    ) | HOME=$T TERM=xterm script -qec "'$J' run --ignore-eos" /dev/null >"$T/screen" 2>&1
+        patiently shows "(stopped)"
+        types '/help'
+        patiently shows "forget the conversation"
+        types '/exit'
+    } | on_terminal --ignore-eos --seed 3 --temp 3 --top-k 0 --top-p 1 --min-p 0
     is "a chat goes on after Ctrl-C" 0 "$?"
-    grep -q "(stopped)" "$T/screen" && pass "which stops the answer" ||
-        fail "which stops the answer" "$(cat "$T/screen")"
-    grep -q "forget the conversation" "$T/screen" && pass "and only the answer" ||
+    shows "(stopped)" && pass "which stops the answer" || fail "which stops the answer" "$(cat "$T/screen")"
+    shows "forget the conversation" && pass "and only the answer" ||
         fail "and only the answer" "$(cat "$T/screen")"
 fi
 finish
