@@ -5,6 +5,12 @@
 
 void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
 {
+    if (features & JL_CPU_AVX2) {
+        k->name = "avx2";
+        jl_x86_vec_avx2(k);
+        jl_x86_attn_avx2(k);
+        jl_x86_mm_float_avx2(k);
+    }
     if (features & JL_CPU_AVX512) {
         k->name = "avx512";
         jl_x86_vec_avx512(k);

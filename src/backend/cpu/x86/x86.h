@@ -5,6 +5,9 @@
 
 #include "backend/cpu/kernels.h"
 
+void jl_x86_vec_avx2(jl_cpu_kernels *k);
+void jl_x86_attn_avx2(jl_cpu_kernels *k);
+void jl_x86_mm_float_avx2(jl_cpu_kernels *k);
 void jl_x86_vec_avx512(jl_cpu_kernels *k);
 void jl_x86_attn_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_float_avx512(jl_cpu_kernels *k);
