@@ -125,7 +125,7 @@ static void advise(const jl_model *model, jl_session_params p, uint64_t free_byt
     else
         snprintf(out, cap,
                  "no context fits: close other programs, use a smaller file, or read weights "
-                 "from disk as they are needed, slowly, with --no-memory-check");
+                 "from disk as they are needed, slowly, with --allow-swap");
 }
 
 jl_status load_check_memory(const opts *o, const jl_model *model, const jl_session_params *params,
@@ -144,7 +144,7 @@ jl_status load_check_memory(const opts *o, const jl_model *model, const jl_sessi
                 ui_memory(need.weights, text[0]), ui_memory(need.kv, text[1]),
                 ui_memory(need.compute + need.logits + need.other, text[2]),
                 ui_memory(free_bytes, text[3]));
-    if (need.total <= free_bytes || free_bytes == 0 || opt_on(o, OPT_NO_MEMORY_CHECK))
+    if (need.total <= free_bytes || free_bytes == 0 || opt_on(o, OPT_ALLOW_SWAP))
         return JL_OK;
     advise(model, *params, free_bytes, advice, sizeof advice);
     return tool_error(err, JL_NO_MEMORY, "the model needs %s, %s is free: %s too little; %s",

@@ -45,7 +45,7 @@ typedef enum {
     OPT_MLOCK,
     OPT_PREFAULT,
     OPT_NO_REPACK,
-    OPT_NO_MEMORY_CHECK,
+    OPT_ALLOW_SWAP,
     OPT_CPU_MASK,
     OPT_SPECIAL,
     OPT_NO_BOS,

@@ -104,8 +104,8 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_PREFAULT] = FLAG("prefault", 0, NULL, ENGINE, "read all weights before starting"),
     [OPT_NO_REPACK] = FLAG("no-repack", 0, NULL, ENGINE,
                            "accepted for llama.cpp scripts: weights are always used in place"),
-    [OPT_NO_MEMORY_CHECK] = FLAG("no-memory-check", 0, NULL, ENGINE,
-                                 "start even if the model does not fit in free memory"),
+    [OPT_ALLOW_SWAP] = FLAG("allow-swap", 0, "no-memory-check", ENGINE,
+                            "start even if the model does not fit in free memory"),
     [OPT_CPU_MASK] =
         TEXT("cpu-mask", 0, NULL, OPT_T_TEXT, "NAME", NULL, COMPUTE,
              "highest instruction set used: scalar, avx2, avxvnni, avx512, avx512vnni, "

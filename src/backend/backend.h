@@ -118,6 +118,9 @@ typedef struct {
      * no norm; w->buf NULL: norm without weight), then RoPE with the table of slot (-1: none). */
     void (*head_norm_rope)(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
                            uint32_t head_dim, int slot);
+    /* x as above: RoPE on adjacent pairs with the table of slot, then times scale. */
+    void (*rope_adjacent)(jl_backend *be, const jl_tensor *x, uint32_t head_dim, int slot,
+                          float scale);
     void (*kv_store)(jl_backend *be, const jl_tensor *k, const jl_tensor *v, const jl_kv_layer *kv,
                      const jl_kv_batch *batch);
     /* q, y: F32 [n_head * head_dim][n_tokens]; scores are plain products (scale 1). */
@@ -125,6 +128,8 @@ typedef struct {
                       const jl_kv_batch *batch, uint32_t n_head, const jl_tensor *y);
     /* y = gelu(gate) * up, row by row */
     void (*geglu)(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y);
+    /* y = silu(gate) * up, row by row */
+    void (*swiglu)(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y);
     void (*router)(jl_backend *be, const jl_router_args *a);
     void (*experts)(jl_backend *be, const jl_experts_args *a);
     /* x = (x + y) * scale; y may be absent */

@@ -118,7 +118,7 @@ static jl_status run_keep(jl_session *s, jl_error *err)
 {
     const jl_graph g = graph_of(s);
 
-    JL_TRY(jl_gemma4_forward(&g, err));
+    JL_TRY(jl_graph_forward(&g, err));
     if (g.n_out == 0)
         return JL_OK;
     JL_TRY(download(s, g.n_out, s->logits + (size_t)s->n_logits * s->m->hp.n_vocab, err));
@@ -135,7 +135,7 @@ static jl_status run_all(jl_session *s, const logits_sink *sink, size_t first, j
     jl_graph g = graph_of(s);
 
     g.n_out = n < step ? n : step;
-    JL_TRY(jl_gemma4_forward(&g, err));
+    JL_TRY(jl_graph_forward(&g, err));
     for (uint32_t row = 0;;) {
         JL_TRY(download(s, g.n_out, s->logits, err));
         for (uint32_t i = 0; i < g.n_out; i++)
@@ -145,7 +145,7 @@ static jl_status run_all(jl_session *s, const logits_sink *sink, size_t first, j
             return JL_OK;
         g.out_rows = s->ub.out_rows + row;
         g.n_out = n - row < step ? n - row : step;
-        JL_TRY(jl_gemma4_head(&g, err));
+        JL_TRY(jl_graph_head(&g, err));
     }
 }
 

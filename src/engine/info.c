@@ -54,8 +54,23 @@ static double share_used(const jl_model *m, const jl_gguf_tensor *t)
     return 1.0;
 }
 
-static const char *variant(const jl_hparams *hp)
+static const char *llama_variant(const jl_hparams *hp)
 {
+    if (hp->n_layer == 32 && hp->n_embd == 4096 && hp->n_vocab > 100000)
+        return "8B";
+    if (hp->n_layer == 80 && hp->n_embd == 8192)
+        return "70B";
+    if (hp->n_layer == 40 && hp->n_embd == 5120 && hp->head_dim == 128)
+        return "24B";
+    return "";
+}
+
+static const char *variant(const jl_model *m)
+{
+    const jl_hparams *hp = &m->hp;
+
+    if (strcmp(m->architecture, "gemma4") != 0)
+        return llama_variant(hp);
     if (hp->n_layer == 30 && hp->n_expert == 128)
         return "26B-A4B";
     if (hp->n_layer == 35 && hp->n_embd == 1536)
@@ -91,7 +106,7 @@ void jl_model_get_info(const jl_model *m, jl_model_info *info)
     *info = (jl_model_info){
         .architecture = m->architecture,
         .name = m->name ? m->name : "",
-        .variant = variant(&m->hp),
+        .variant = variant(m),
         .chat_template = m->chat_template,
         .n_layer = m->hp.n_layer,
         .n_embd = m->hp.n_embd,

@@ -3,18 +3,7 @@
  * tensors say (V or K = V, dense FFN alone or beside experts, per-layer embeddings, shared KV). */
 #include <math.h>
 
-#include "model/graph.h"
-
-/* The first n_rows rows and n columns of an activation, repacked to n floats a row. */
-static jl_tensor view(const jl_tensor *t, uint32_t n, uint32_t n_rows)
-{
-    jl_tensor v = *t;
-
-    v.ne[0] = n;
-    v.ne[1] = n_rows;
-    v.row_bytes = n * sizeof(float);
-    return v;
-}
+#include "model/graph_inl.h"
 
 static const jl_tensor no_weight = {0}; /* RMS norm without weight */
 
@@ -173,36 +162,6 @@ static void inject_per_layer(const jl_graph *g, uint32_t il, const jl_tensor *x)
     ops->rms_norm_add(g->be, &f, &l->post_norm, g->m->hp.eps, x);
 }
 
-static void observe(const jl_graph *g, int layer, const jl_tensor *x)
-{
-    if (g->observe)
-        g->observe(g->observe_ctx, layer, jl_tensor_f32(x), x->ne[1]);
-}
-
-/* (12) logits of the wanted rows. */
-static void head(const jl_graph *g, const jl_tensor *x)
-{
-    const jl_model *m = g->m;
-    const jl_backend_ops *ops = g->be->ops;
-    const jl_tensor out = view(&g->act->out, m->hp.n_embd, g->n_out);
-    const jl_tensor logits = view(&g->act->logits, m->hp.n_vocab, g->n_out);
-
-    ops->gather_rows(g->be, x, g->out_rows, &out);
-    ops->rms_norm(g->be, &out, &m->output_norm, m->hp.eps, &out);
-    observe(g, (int)m->hp.n_layer, &out);
-    ops->matmul(g->be, &out, &(jl_matmul_out){.w = &m->output, .y = logits}, 1);
-    if (m->hp.softcap > 0.0f)
-        ops->softcap(g->be, &logits, m->hp.softcap);
-}
-
-jl_status jl_gemma4_head(const jl_graph *g, jl_error *err)
-{
-    const jl_tensor x = view(&g->act->x, g->m->hp.n_embd, g->n_tokens);
-
-    head(g, &x);
-    return g->be->ops->wait(g->be, err);
-}
-
 jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err)
 {
     const jl_hparams *hp = &g->m->hp;
@@ -226,7 +185,5 @@ jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err)
         ops->add_scale(g->be, &x, NULL, g->m->layers[il].out_scale); /* (11) */
         observe(g, (int)il, &x);
     }
-    if (g->n_out)
-        head(g, &x);
-    return ops->wait(g->be, err);
+    return jl_graph_head(g, err);
 }

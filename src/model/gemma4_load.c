@@ -7,50 +7,6 @@
 #include "base/mem.h"
 #include "model/model.h"
 
-static jl_status load_u32(jl_model *m, const char *key, uint32_t min, uint32_t max, uint32_t *out,
-                          jl_error *err)
-{
-    return jl_model_u32(m, &(jl_want_u32){.key = key, .min = min, .max = max}, 0, out, err);
-}
-
-static jl_status load_optional_u32(jl_model *m, const char *key, uint32_t max, uint32_t *out,
-                                   jl_error *err)
-{
-    return jl_model_u32(m, &(jl_want_u32){.key = key, .max = max, .optional = true}, 0, out, err);
-}
-
-static jl_status load_rope_scaling(jl_model *m, jl_rope_params *p, jl_error *err)
-{
-    char key[128];
-    jl_str type;
-
-    snprintf(key, sizeof key, "%s.rope.scaling.type", m->architecture);
-    p->factor = 1.0f;
-    p->attn_factor = 1.0f;
-    p->beta_fast = 32.0f;
-    p->beta_slow = 1.0f;
-    if (!jl_gguf_get_str(m->gguf, key, &type))
-        return JL_OK;
-    if (type.len == 6 && memcmp(type.ptr, "linear", 6) == 0)
-        p->scaling = JL_ROPE_LINEAR;
-    else if (type.len == 4 && memcmp(type.ptr, "yarn", 4) == 0)
-        p->scaling = JL_ROPE_YARN;
-    else if (!(type.len == 4 && memcmp(type.ptr, "none", 4) == 0))
-        return jl_fail(err, JL_UNSUPPORTED, "%s is '%.*s'; joule knows none, linear and yarn", key,
-                       (int)(type.len < 40 ? type.len : 40), type.ptr);
-
-    p->n_ctx_orig = m->hp.n_ctx_train;
-    JL_TRY(jl_model_f32(m, "rope.scaling.factor", true, &p->factor, err));
-    JL_TRY(jl_model_f32(m, "rope.scaling.attn_factor", true, &p->attn_factor, err));
-    JL_TRY(jl_model_f32(m, "rope.scaling.yarn_beta_fast", true, &p->beta_fast, err));
-    JL_TRY(jl_model_f32(m, "rope.scaling.yarn_beta_slow", true, &p->beta_slow, err));
-    JL_TRY(load_optional_u32(m, "rope.scaling.original_context_length", JL_MAX_CTX, &p->n_ctx_orig,
-                             err));
-    if (p->factor < 1.0f || p->beta_fast <= 0.0f || p->beta_slow <= 0.0f || p->n_ctx_orig == 0)
-        return jl_fail(err, JL_FORMAT, "the rope.scaling values of the file are out of range");
-    return JL_OK;
-}
-
 static jl_status load_rope(jl_model *m, jl_error *err)
 {
     jl_hparams *hp = &m->hp;
@@ -62,7 +18,7 @@ static jl_status load_rope(jl_model *m, jl_error *err)
     JL_TRY(jl_model_f32(m, "rope.freq_base_swa", true, &hp->rope_swa.freq_base, err));
     if (hp->rope.freq_base <= 1.0f || hp->rope_swa.freq_base <= 1.0f)
         return jl_fail(err, JL_FORMAT, "rope.freq_base must be above 1");
-    JL_TRY(load_rope_scaling(m, &hp->rope, err));
+    JL_TRY(jl_load_rope_scaling(m, &hp->rope, err));
     /* only the global layers are stretched */
     hp->rope_swa.factor = 1.0f;
     return JL_OK;
@@ -72,11 +28,11 @@ static jl_status load_experts(jl_model *m, jl_error *err)
 {
     jl_hparams *hp = &m->hp;
 
-    JL_TRY(load_optional_u32(m, "expert_count", JL_MAX_EXPERTS, &hp->n_expert, err));
+    JL_TRY(jl_hparam_optional_u32(m, "expert_count", JL_MAX_EXPERTS, &hp->n_expert, err));
     if (hp->n_expert == 0)
         return JL_OK;
-    JL_TRY(load_u32(m, "expert_used_count", 1, hp->n_expert, &hp->n_expert_used, err));
-    JL_TRY(load_u32(m, "expert_feed_forward_length", 32, JL_MAX_FF, &hp->n_ff_expert, err));
+    JL_TRY(jl_hparam_u32(m, "expert_used_count", 1, hp->n_expert, &hp->n_expert_used, err));
+    JL_TRY(jl_hparam_u32(m, "expert_feed_forward_length", 32, JL_MAX_FF, &hp->n_ff_expert, err));
     if (hp->n_ff_expert % 32 != 0)
         return jl_fail(err, JL_UNSUPPORTED, "expert_feed_forward_length %u is not a multiple of 32",
                        hp->n_ff_expert);
@@ -87,18 +43,18 @@ static jl_status load_hparams(jl_model *m, jl_error *err)
 {
     jl_hparams *hp = &m->hp;
 
-    JL_TRY(load_u32(m, "block_count", 1, JL_MAX_LAYERS, &hp->n_layer, err));
-    JL_TRY(load_u32(m, "context_length", 1, JL_MAX_CTX, &hp->n_ctx_train, err));
-    JL_TRY(load_u32(m, "embedding_length", 32, JL_MAX_EMBD, &hp->n_embd, err));
-    JL_TRY(load_u32(m, "attention.head_count", 1, JL_MAX_HEADS, &hp->n_head, err));
-    JL_TRY(load_u32(m, "attention.key_length", 2, JL_MAX_HEAD_DIM, &hp->head_dim, err));
+    JL_TRY(jl_hparam_u32(m, "block_count", 1, JL_MAX_LAYERS, &hp->n_layer, err));
+    JL_TRY(jl_hparam_u32(m, "context_length", 1, JL_MAX_CTX, &hp->n_ctx_train, err));
+    JL_TRY(jl_hparam_u32(m, "embedding_length", 32, JL_MAX_EMBD, &hp->n_embd, err));
+    JL_TRY(jl_hparam_u32(m, "attention.head_count", 1, JL_MAX_HEADS, &hp->n_head, err));
+    JL_TRY(jl_hparam_u32(m, "attention.key_length", 2, JL_MAX_HEAD_DIM, &hp->head_dim, err));
     hp->head_dim_swa = hp->head_dim;
-    JL_TRY(
-        load_optional_u32(m, "attention.key_length_swa", JL_MAX_HEAD_DIM, &hp->head_dim_swa, err));
+    JL_TRY(jl_hparam_optional_u32(m, "attention.key_length_swa", JL_MAX_HEAD_DIM,
+                                  &hp->head_dim_swa, err));
     uint32_t v = hp->head_dim;
-    JL_TRY(load_optional_u32(m, "attention.value_length", JL_MAX_HEAD_DIM, &v, err));
+    JL_TRY(jl_hparam_optional_u32(m, "attention.value_length", JL_MAX_HEAD_DIM, &v, err));
     uint32_t v_swa = hp->head_dim_swa;
-    JL_TRY(load_optional_u32(m, "attention.value_length_swa", JL_MAX_HEAD_DIM, &v_swa, err));
+    JL_TRY(jl_hparam_optional_u32(m, "attention.value_length_swa", JL_MAX_HEAD_DIM, &v_swa, err));
     if (v != hp->head_dim || v_swa != hp->head_dim_swa)
         return jl_fail(err, JL_UNSUPPORTED, "keys and values of different head sizes");
     if (hp->head_dim_swa < 2 || hp->head_dim % 2 || hp->head_dim_swa % 2 || hp->n_embd % 32)
@@ -106,11 +62,11 @@ static jl_status load_hparams(jl_model *m, jl_error *err)
                        "head sizes must be even and embedding_length a multiple "
                        "of 32 (have %u, %u, %u)",
                        hp->head_dim, hp->head_dim_swa, hp->n_embd);
-    JL_TRY(load_u32(m, "attention.sliding_window", 1, JL_MAX_CTX, &hp->n_swa, err));
-    JL_TRY(
-        load_optional_u32(m, "attention.shared_kv_layers", hp->n_layer - 1, &hp->n_kv_shared, err));
-    JL_TRY(load_optional_u32(m, "embedding_length_per_layer_input", 65536, &hp->n_embd_per_layer,
-                             err));
+    JL_TRY(jl_hparam_u32(m, "attention.sliding_window", 1, JL_MAX_CTX, &hp->n_swa, err));
+    JL_TRY(jl_hparam_optional_u32(m, "attention.shared_kv_layers", hp->n_layer - 1,
+                                  &hp->n_kv_shared, err));
+    JL_TRY(jl_hparam_optional_u32(m, "embedding_length_per_layer_input", 65536,
+                                  &hp->n_embd_per_layer, err));
     if (hp->n_embd_per_layer % 32)
         return jl_fail(err, JL_UNSUPPORTED,
                        "embedding_length_per_layer_input %u is not a multiple of "
@@ -177,28 +133,6 @@ static jl_status layer_shape(jl_model *m, uint32_t il, jl_error *err)
     return find_donor(m, il, err);
 }
 
-typedef struct {
-    const char *name;
-    uint64_t ne[3];
-    jl_tensor *out;
-    unsigned flags;
-} entry;
-enum { OPTIONAL = 1, NORM = 2 };
-
-static jl_status load_entries(jl_model *m, uint32_t il, const entry *e, size_t n, jl_error *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        const jl_want want = {
-            .name = e[i].name,
-            .ne = {e[i].ne[0], e[i].ne[1] ? e[i].ne[1] : 1, e[i].ne[2] ? e[i].ne[2] : 1},
-            .optional = e[i].flags & OPTIONAL,
-            .f32 = e[i].flags & NORM,
-        };
-        JL_TRY(jl_model_layer_tensor(m, il, &want, e[i].out, err));
-    }
-    return JL_OK;
-}
-
 static jl_status load_attention(jl_model *m, uint32_t il, jl_error *err)
 {
     jl_layer *l = &m->layers[il];
@@ -206,18 +140,18 @@ static jl_status load_attention(jl_model *m, uint32_t il, jl_error *err)
     const uint64_t d = l->head_dim;
     const uint64_t q = (uint64_t)m->hp.n_head * d;
     const uint64_t kv = (uint64_t)l->n_head_kv * d;
-    const unsigned own = l->kv_layer == il ? 0 : OPTIONAL;
-    const entry e[] = {
-        {"attn_norm.weight", {n}, &l->attn_norm, NORM},
+    const unsigned own = l->kv_layer == il ? 0 : JL_LOAD_OPTIONAL;
+    const jl_load_entry e[] = {
+        {"attn_norm.weight", {n}, &l->attn_norm, JL_LOAD_NORM},
         {"attn_q.weight", {n, q}, &l->wq, 0},
         {"attn_k.weight", {n, kv}, &l->wk, own},
-        {"attn_v.weight", {n, kv}, &l->wv, OPTIONAL},
+        {"attn_v.weight", {n, kv}, &l->wv, JL_LOAD_OPTIONAL},
         {"attn_output.weight", {q, n}, &l->wo, 0},
-        {"attn_q_norm.weight", {d}, &l->q_norm, NORM},
-        {"attn_k_norm.weight", {d}, &l->k_norm, NORM | own},
-        {"post_attention_norm.weight", {n}, &l->post_attention_norm, NORM},
+        {"attn_q_norm.weight", {d}, &l->q_norm, JL_LOAD_NORM},
+        {"attn_k_norm.weight", {d}, &l->k_norm, JL_LOAD_NORM | own},
+        {"post_attention_norm.weight", {n}, &l->post_attention_norm, JL_LOAD_NORM},
     };
-    return load_entries(m, il, e, sizeof e / sizeof *e, err);
+    return jl_load_entries(m, il, e, sizeof e / sizeof *e, err);
 }
 
 static jl_status load_moe(jl_model *m, uint32_t il, jl_error *err)
@@ -226,39 +160,39 @@ static jl_status load_moe(jl_model *m, uint32_t il, jl_error *err)
     const uint64_t n = m->hp.n_embd;
     const uint64_t ff = m->hp.n_ff_expert;
     const uint64_t ne = m->hp.n_expert;
-    const entry e[] = {
-        {"ffn_gate_inp.scale", {n}, &l->router_scale, NORM},
-        {"ffn_down_exps.scale", {ne}, &l->expert_scale, NORM | OPTIONAL},
-        {"pre_ffw_norm_2.weight", {n}, &l->pre_ffw_norm_2, NORM},
-        {"post_ffw_norm_1.weight", {n}, &l->post_ffw_norm_1, NORM},
-        {"post_ffw_norm_2.weight", {n}, &l->post_ffw_norm_2, NORM},
-        {"ffn_gate_up_exps.weight", {n, 2 * ff, ne}, &l->gate_up_exps, OPTIONAL},
+    const jl_load_entry e[] = {
+        {"ffn_gate_inp.scale", {n}, &l->router_scale, JL_LOAD_NORM},
+        {"ffn_down_exps.scale", {ne}, &l->expert_scale, JL_LOAD_NORM | JL_LOAD_OPTIONAL},
+        {"pre_ffw_norm_2.weight", {n}, &l->pre_ffw_norm_2, JL_LOAD_NORM},
+        {"post_ffw_norm_1.weight", {n}, &l->post_ffw_norm_1, JL_LOAD_NORM},
+        {"post_ffw_norm_2.weight", {n}, &l->post_ffw_norm_2, JL_LOAD_NORM},
+        {"ffn_gate_up_exps.weight", {n, 2 * ff, ne}, &l->gate_up_exps, JL_LOAD_OPTIONAL},
         {"ffn_down_exps.weight", {ff, n, ne}, &l->down_exps, 0},
     };
-    JL_TRY(load_entries(m, il, e, sizeof e / sizeof *e, err));
+    JL_TRY(jl_load_entries(m, il, e, sizeof e / sizeof *e, err));
     if (l->gate_up_exps.buf)
         return JL_OK;
 
-    const entry split[] = {
+    const jl_load_entry split[] = {
         {"ffn_gate_exps.weight", {n, ff, ne}, &l->gate_exps, 0},
         {"ffn_up_exps.weight", {n, ff, ne}, &l->up_exps, 0},
     };
-    return load_entries(m, il, split, 2, err);
+    return jl_load_entries(m, il, split, 2, err);
 }
 
 static jl_status load_ffn(jl_model *m, uint32_t il, jl_error *err)
 {
     jl_layer *l = &m->layers[il];
     const uint64_t n = m->hp.n_embd;
-    const entry e[] = {
-        {"ffn_norm.weight", {n}, &l->ffn_norm, NORM},
+    const jl_load_entry e[] = {
+        {"ffn_norm.weight", {n}, &l->ffn_norm, JL_LOAD_NORM},
         {"ffn_gate.weight", {n, l->n_ff}, &l->gate, 0},
         {"ffn_up.weight", {n, l->n_ff}, &l->up, 0},
         {"ffn_down.weight", {l->n_ff, n}, &l->down, 0},
-        {"post_ffw_norm.weight", {n}, &l->post_ffw_norm, NORM},
-        {"ffn_gate_inp.weight", {n, m->hp.n_expert}, &l->router, OPTIONAL},
+        {"post_ffw_norm.weight", {n}, &l->post_ffw_norm, JL_LOAD_NORM},
+        {"ffn_gate_inp.weight", {n, m->hp.n_expert}, &l->router, JL_LOAD_OPTIONAL},
     };
-    JL_TRY(load_entries(m, il, e, sizeof e / sizeof *e, err));
+    JL_TRY(jl_load_entries(m, il, e, sizeof e / sizeof *e, err));
     if (!l->router.buf)
         return JL_OK;
     if (!(l->router.type == JL_TYPE_F32 || l->router.type == JL_TYPE_F16 ||
@@ -274,12 +208,12 @@ static jl_status load_ple_layer(jl_model *m, uint32_t il, jl_error *err)
     jl_layer *l = &m->layers[il];
     const uint64_t n = m->hp.n_embd;
     const uint64_t p = m->hp.n_embd_per_layer;
-    const entry e[] = {
+    const jl_load_entry e[] = {
         {"inp_gate.weight", {n, p}, &l->inp_gate, 0},
         {"proj.weight", {p, n}, &l->proj, 0},
-        {"post_norm.weight", {n}, &l->post_norm, NORM},
+        {"post_norm.weight", {n}, &l->post_norm, JL_LOAD_NORM},
     };
-    return load_entries(m, il, e, sizeof e / sizeof *e, err);
+    return jl_load_entries(m, il, e, sizeof e / sizeof *e, err);
 }
 
 static jl_status load_layer(jl_model *m, uint32_t il, jl_error *err)

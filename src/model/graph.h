@@ -26,7 +26,7 @@ typedef struct {
 uint64_t jl_activations_layout(const jl_model *m, uint32_t n_tokens, uint32_t n_logits,
                                jl_buffer *buf, jl_activations *out);
 
-typedef struct {
+typedef struct jl_graph {
     const jl_model *m;
     jl_backend *be;
     const jl_kv *kv;
@@ -47,9 +47,13 @@ typedef struct {
 } jl_graph;
 
 /* Fills act->out and act->logits rows 0 .. n_out-1. JL_CANCELLED between layers. */
-JL_MUST_CHECK jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err);
+JL_MUST_CHECK jl_status jl_graph_forward(const jl_graph *g, jl_error *err);
 
 /* Logits of other rows of the same micro-batch (act->x still holds it): act->logits again. */
-JL_MUST_CHECK jl_status jl_gemma4_head(const jl_graph *g, jl_error *err);
+JL_MUST_CHECK jl_status jl_graph_head(const jl_graph *g, jl_error *err);
+
+/* gemma4.c, llama.c: the passes of the architectures. */
+JL_MUST_CHECK jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err);
+JL_MUST_CHECK jl_status jl_llama_forward(const jl_graph *g, jl_error *err);
 
 #endif

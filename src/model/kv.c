@@ -64,7 +64,7 @@ static uint32_t swa_blocks(const jl_model *m, const jl_kv_config *c)
     const uint32_t held = blocks_of((uint64_t)m->hp.n_swa + 2ull * c->n_ubatch) + 2;
     const uint32_t all = blocks_of(c->n_ctx);
 
-    return held < all ? held : all;
+    return held < all && m->hp.n_swa ? held : all;
 }
 
 static void layer_layout(const jl_model *m, const jl_kv_config *c, uint32_t il, jl_kv_layer *out)
@@ -102,7 +102,7 @@ static void page_counts(const jl_model *m, const jl_kv_config *c, uint32_t n_pag
 {
     n_pages[JL_KV_GLOBAL] = blocks_of(c->n_ctx_total) + 2 * c->n_seq_max;
     n_pages[JL_KV_SWA] = (swa_blocks(m, c) + 1) * c->n_seq_max;
-    if (c->n_swa_total) {
+    if (c->n_swa_total && m->hp.n_swa) {
         const uint32_t wanted = blocks_of(c->n_swa_total);
         const uint32_t one = swa_blocks(m, c) + 1; /* what a single sequence needs */
         n_pages[JL_KV_SWA] = wanted > one ? wanted : one;
@@ -303,6 +303,8 @@ static void drop_old(jl_kv *kv, int32_t seq)
     const size_t reach = (size_t)kv->m->hp.n_swa + kv->config.n_ubatch;
     const uint32_t keep = s->length > reach ? (uint32_t)((s->length - reach) / JL_KV_PAGE) : 0;
 
+    if (kv->m->hp.n_swa == 0) /* no layer has a window: the group's pages have no cells */
+        return;
     for (; s->first_block[JL_KV_SWA] < keep; s->first_block[JL_KV_SWA]++)
         page_release(g, &table_of(kv, seq, JL_KV_SWA)[s->first_block[JL_KV_SWA]]);
 }

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/graph.h"
 
 static char *dup_str(const jl_gguf *g, const char *key)
 {
@@ -148,6 +149,21 @@ static jl_status load_parts(jl_model *m, const jl_model_params *params, jl_error
     return JL_OK;
 }
 
+/* Newer files of Mistral Small 3.x call the same graph mistral3. */
+static const jl_arch archs[] = {
+    {"gemma4", jl_gemma4_load, jl_gemma4_forward},
+    {"llama", jl_llama_load, jl_llama_forward},
+    {"mistral3", jl_llama_load, jl_llama_forward},
+};
+
+static const jl_arch *arch_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        if (strcmp(archs[i].name, name) == 0)
+            return &archs[i];
+    return NULL;
+}
+
 static jl_status load(jl_model *m, const char *path, const jl_model_params *params, jl_error *err)
 {
     JL_TRY(jl_gguf_open(path, &m->gguf, err));
@@ -155,8 +171,10 @@ static jl_status load(jl_model *m, const char *path, const jl_model_params *para
     if (!m->architecture)
         return jl_fail(err, JL_FORMAT, "%s has no general.architecture; it is not a model file",
                        path);
-    if (strcmp(m->architecture, "gemma4") != 0)
-        return jl_fail(err, JL_UNSUPPORTED, "architecture '%s' is not supported; joule runs gemma4",
+    m->arch = arch_find(m->architecture);
+    if (!m->arch)
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "architecture '%s' is not supported; joule runs gemma4, llama and mistral3",
                        m->architecture);
     m->name = dup_str(m->gguf, "general.name");
     m->chat_template = dup_str(m->gguf, "tokenizer.chat_template");
@@ -165,7 +183,7 @@ static jl_status load(jl_model *m, const char *path, const jl_model_params *para
     if (params->vocab_only)
         return JL_OK;
     JL_TRY(load_parts(m, params, err));
-    return jl_gemma4_load(m, err);
+    return m->arch->load(m, err);
 }
 
 jl_status jl_model_open(const char *path, const jl_model_params *params, jl_model **out,

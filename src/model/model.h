@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     uint32_t n_layer, n_embd, n_head, n_vocab, n_ctx_train;
     uint32_t head_dim, head_dim_swa;
-    uint32_t n_swa;       /* sliding window, tokens */
+    uint32_t n_swa;       /* sliding window, tokens; 0: no layer has one */
     uint32_t n_kv_shared; /* last layers that read another layer's KV */
     uint32_t n_expert, n_expert_used, n_ff_expert;
     uint32_t n_embd_per_layer; /* PLE width, 0: none */
@@ -55,7 +55,16 @@ typedef struct {
     float out_scale;
 } jl_layer;
 
+/* An architecture: its value of general.architecture, how to load and how to run it. */
+struct jl_graph;
+typedef struct {
+    const char *name;
+    jl_status (*load)(jl_model *m, jl_error *err);
+    jl_status (*forward)(const struct jl_graph *g, jl_error *err);
+} jl_arch;
+
 struct jl_model {
+    const jl_arch *arch;
     jl_gguf *gguf;
     jl_vocab *vocab;
     jl_buffer *parts; /* [n_parts] the mapped file parts */
@@ -92,8 +101,28 @@ JL_MUST_CHECK jl_status jl_model_u32(const jl_model *m, const jl_want_u32 *want,
 JL_MUST_CHECK jl_status jl_model_f32(const jl_model *m, const char *key, bool optional, float *out,
                                      jl_error *err);
 
-/* gemma4_load.c: hyperparameters and weights from the file. */
+/* load.c: parts that loaders share. */
+JL_MUST_CHECK jl_status jl_hparam_u32(const jl_model *m, const char *key, uint32_t min,
+                                      uint32_t max, uint32_t *out, jl_error *err);
+/* Keeps *out when the key is missing. */
+JL_MUST_CHECK jl_status jl_hparam_optional_u32(const jl_model *m, const char *key, uint32_t max,
+                                             uint32_t *out, jl_error *err);
+/* rope.scaling.*: linear and YaRN; without the keys, none. */
+JL_MUST_CHECK jl_status jl_load_rope_scaling(const jl_model *m, jl_rope_params *p, jl_error *err);
+
+typedef struct {
+    const char *name; /* behind blk.<layer>. */
+    uint64_t ne[3];   /* 0: 1 */
+    jl_tensor *out;
+    unsigned flags;
+} jl_load_entry;
+enum { JL_LOAD_OPTIONAL = 1, JL_LOAD_NORM = 2 }; /* norms must be F32 */
+JL_MUST_CHECK jl_status jl_load_entries(const jl_model *m, uint32_t il, const jl_load_entry *e,
+                                        size_t n, jl_error *err);
+
+/* gemma4_load.c, llama_load.c: hyperparameters and weights from the file. */
 JL_MUST_CHECK jl_status jl_gemma4_load(jl_model *m, jl_error *err);
+JL_MUST_CHECK jl_status jl_llama_load(jl_model *m, jl_error *err);
 
 /* rope.c: inverse frequencies [n / 2] and the cos/sin factor of a head of n; divisors [n/2] or
  * NULL. */

@@ -161,6 +161,8 @@ static void add_globals(builder *b, const jl_shape *s)
         norm->role = JL_ROLE_SIGNS;
     else
         add_matrix(b, JL_ROLE_OUTPUT, "output.weight", s->n_embd, s->n_vocab);
+    if (s->n_vocab == 131072)
+        return; /* Mistral has no frequency divisors */
     jl_plan_tensor *freqs = add_vector(b, "rope_freqs.weight", s->head_dim_global / 2, 1);
     freqs->role = jl_shape_is_gemma(s) ? JL_ROLE_ROPE_FREQS : JL_ROLE_SCALAR;
 }

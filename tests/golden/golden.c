@@ -98,6 +98,10 @@ void golden_layer_name(const golden_case *c, int layer, char *text, size_t cap)
     } else {
         (void)jl_gguf_get_bool(c->file, "gemma4.attention.sliding_window_pattern", (uint64_t)layer,
                                &sliding);
+        if (!jl_gguf_find(c->file, "gemma4.attention.sliding_window_pattern")) {
+            snprintf(text, cap, "layer %d", layer);
+            return;
+        }
         snprintf(text, cap, "layer %d (%s)", layer, sliding ? "sliding" : "global");
     }
 }

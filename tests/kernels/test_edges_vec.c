@@ -54,6 +54,12 @@ static void call_geglu_up(const jl_cpu_kernels *k, const float *a, const float *
     k->geglu(a, y, y, n);
 }
 
+static void call_swiglu_gate(const jl_cpu_kernels *k, const float *a, const float *b, float *y,
+                             size_t n)
+{
+    k->swiglu(y, b, y, n);
+}
+
 static void call_softcap(const jl_cpu_kernels *k, const float *a, const float *b, float *y,
                          size_t n)
 {
@@ -73,6 +79,13 @@ static void call_rope(const jl_cpu_kernels *k, const float *a, const float *b, f
         k->rope(y, a, n);
 }
 
+static void call_rope_adjacent(const jl_cpu_kernels *k, const float *a, const float *b, float *y,
+                               size_t n)
+{
+    if (n % 2 == 0)
+        k->rope_adjacent(y, a, n, 0.125f);
+}
+
 static const struct {
     const char *name;
     vec_call *call;
@@ -84,9 +97,11 @@ static const struct {
     {"geglu", call_geglu},
     {"geglu over gate", call_geglu_gate},
     {"geglu over up", call_geglu_up},
+    {"swiglu over gate", call_swiglu_gate},
     {"softcap", call_softcap},
     {"axpy", call_axpy},
     {"rope", call_rope},
+    {"rope_adjacent", call_rope_adjacent},
 };
 
 typedef struct {
@@ -163,19 +178,21 @@ static void test_functions_everywhere(void **state)
             const uint32_t bits = (uint32_t)(first + i * 4099);
             memcpy(x + i, &bits, sizeof bits);
         }
-        for (int f = 0; f < 2; f++) {
+        for (int f = 0; f < 3; f++) {
             for (size_t k = 0; k <= t->n; k++) {
                 const jl_cpu_kernels *table = k == 0 ? &t->scalar : &t->kernels[k - 1];
                 float *y = k == 0 ? expected : got;
                 memcpy(y, x, sizeof x);
                 if (f == 0)
                     table->geglu(x, up, y, N);
+                else if (f == 2)
+                    table->swiglu(x, up, y, N);
                 else
                     table->softcap(y, N, 30.0f);
                 const size_t at = k == 0 ? N : kcheck_diff(expected, got, N);
                 if (at < N)
                     fail_msg("%s %s(%a): %a, expected %a", t->bundle[k - 1],
-                             f ? "softcap" : "geglu", (double)x[at],
+                             f == 2 ? "swiglu" : f ? "softcap" : "geglu", (double)x[at],
                              (double)got[at], (double)expected[at]);
             }
         }

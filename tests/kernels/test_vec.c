@@ -58,6 +58,16 @@ static void call_geglu_in_place(const jl_cpu_kernels *k, float *const in[3], flo
     k->geglu(y, in[1], y, n);
 }
 
+static void call_swiglu(const jl_cpu_kernels *k, float *const in[3], float *y, size_t n)
+{
+    k->swiglu(in[0], in[1], y, n);
+}
+
+static void call_swiglu_in_place(const jl_cpu_kernels *k, float *const in[3], float *y, size_t n)
+{
+    k->swiglu(y, in[1], y, n);
+}
+
 static void call_softcap(const jl_cpu_kernels *k, float *const in[3], float *y, size_t n)
 {
     k->softcap(y, n, 30.0f);
@@ -71,6 +81,11 @@ static void call_axpy(const jl_cpu_kernels *k, float *const in[3], float *y, siz
 static void call_rope(const jl_cpu_kernels *k, float *const in[3], float *y, size_t n)
 {
     k->rope(y, in[1], n / 2 * 2);
+}
+
+static void call_rope_adjacent(const jl_cpu_kernels *k, float *const in[3], float *y, size_t n)
+{
+    k->rope_adjacent(y, in[1], n / 2 * 2, 0.08838835f);
 }
 
 static void call_merge(const jl_cpu_kernels *k, float *const in[3], float *y, size_t n)
@@ -140,9 +155,12 @@ VEC_TEST(norm_plain)
 VEC_TEST(norm_add)
 VEC_TEST(geglu)
 VEC_TEST(geglu_in_place)
+VEC_TEST(swiglu)
+VEC_TEST(swiglu_in_place)
 VEC_TEST(softcap)
 VEC_TEST(axpy)
 VEC_TEST(rope)
+VEC_TEST(rope_adjacent)
 VEC_TEST(merge)
 VEC_TEST(merge_empty)
 
@@ -212,6 +230,8 @@ int main(void)
         cmocka_unit_test(test_norm),     cmocka_unit_test(test_norm_plain),
         cmocka_unit_test(test_norm_add), cmocka_unit_test(test_geglu),
         cmocka_unit_test(test_geglu_in_place), cmocka_unit_test(test_softcap),
+        cmocka_unit_test(test_swiglu), cmocka_unit_test(test_swiglu_in_place),
+        cmocka_unit_test(test_rope_adjacent),
         cmocka_unit_test(test_axpy),     cmocka_unit_test(test_rope),
         cmocka_unit_test(test_merge),    cmocka_unit_test(test_merge_empty),
         cmocka_unit_test(test_gelu_grid), cmocka_unit_test(test_act_quantize),

@@ -90,6 +90,7 @@ void jl_cpu_rms_norm(jl_backend *be, const jl_tensor *x, const jl_tensor *w, flo
 void jl_cpu_rms_norm_add(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
                          const jl_tensor *y);
 void jl_cpu_geglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y);
+void jl_cpu_swiglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y);
 void jl_cpu_add_scale(jl_backend *be, const jl_tensor *x, const jl_tensor *y, float scale);
 void jl_cpu_mul_row(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float scale,
                     const jl_tensor *y);
@@ -103,6 +104,8 @@ void jl_cpu_rope_prepare(jl_backend *be, int slot, const float *inv_freq, uint32
                          float mscale, const int32_t *pos, uint32_t n_tokens);
 void jl_cpu_head_norm_rope(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,
                            uint32_t head_dim, int slot);
+void jl_cpu_rope_adjacent(jl_backend *be, const jl_tensor *x, uint32_t head_dim, int slot,
+                          float scale);
 /* ops_kv.c */
 void jl_cpu_kv_store(jl_backend *be, const jl_tensor *k, const jl_tensor *v, const jl_kv_layer *kv,
                      const jl_kv_batch *batch);

@@ -65,10 +65,13 @@ typedef struct {
     /* y = y + x / rms(x) * w */
     void (*rms_norm_add)(const float *x, const float *w, float *y, size_t n, float eps);
     void (*geglu)(const float *gate, const float *up, float *y, size_t n); /* y may be gate or up */
+    void (*swiglu)(const float *gate, const float *up, float *y, size_t n); /* the same */
     void (*softcap)(float *x, size_t n, float cap);                       /* cap * tanh(x / cap) */
     void (*axpy)(float a, const float *x, float *y, size_t n);            /* y = fma(a, x, y) */
     /* NeoX pairs (i, i + n/2): cs holds cos [n/2] then sin [n/2] */
     void (*rope)(float *x, const float *cs, size_t n);
+    /* the same for pairs (2 i, 2 i + 1), every result times scale */
+    void (*rope_adjacent)(float *x, const float *cs, size_t n, float scale);
     jl_attn_fn *attn_block;
     /* merges (m2, l2, o2) into (m, l, o); the first is the empty state or the left part */
     void (*attn_merge)(float *m, float *l, float *o, float m2, float l2, const float *o2, size_t n);

@@ -1,5 +1,5 @@
-/* exp, tanh and GELU with a fixed sequence of F32 operations: the same bits in every kernel. Vector
- * kernels repeat exactly these operations (docs/numerics.md, section 5). */
+/* exp, tanh, GELU and SiLU with a fixed sequence of F32 operations: the same bits in every kernel.
+ * Vector kernels repeat exactly these operations (docs/numerics.md, section 5). */
 #ifndef JL_BACKEND_CPU_MATHF_H
 #define JL_BACKEND_CPU_MATHF_H
 
@@ -63,6 +63,12 @@ static inline float jl_geluf(float x)
     const float s = x * x;
     const float u = 0.79788456080286535588f * fmaf(0.044715f * s, x, x);
     return 0.5f * x * (1.0f + jl_tanhf(u));
+}
+
+/* SiLU: x / (1 + exp(-x)). */
+static inline float jl_siluf(float x)
+{
+    return x / (1.0f + jl_expf(-x));
 }
 
 #endif

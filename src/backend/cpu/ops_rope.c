@@ -1,4 +1,4 @@
-/* Per-head norm and rotary position embedding (NeoX pairs). */
+/* Per-head norm and rotary position embedding, on pairs half a head apart or adjacent. */
 #include <math.h>
 
 #include "backend/cpu/cpu.h"
@@ -11,7 +11,7 @@ typedef struct {
     int slot;
     const float *inv_freq;
     const int32_t *pos;
-    float mscale;
+    float mscale, scale;
     uint32_t n_tokens;
 } rope_args;
 
@@ -77,4 +77,28 @@ void jl_cpu_head_norm_rope(jl_backend *be, const jl_tensor *x, const jl_tensor *
         norm_rope_rows(&a, 0, 1);
     else
         jl_pool_run(c->pool, norm_rope_rows, &a);
+}
+
+static void rope_adjacent_rows(void *ctx, int ith, int nth)
+{
+    const rope_args *a = ctx;
+    const uint32_t n_head = a->x->ne[0] / a->head_dim;
+    const jl_range rows = jl_split(a->x->ne[1], 1, ith, nth);
+
+    for (size_t t = rows.begin; t < rows.end; t++)
+        for (uint32_t h = 0; h < n_head; h++)
+            a->c->k.rope_adjacent(jl_tensor_row(a->x, t) + h * a->head_dim,
+                                  a->c->rope[a->slot] + t * a->head_dim, a->head_dim, a->scale);
+}
+
+void jl_cpu_rope_adjacent(jl_backend *be, const jl_tensor *x, uint32_t head_dim, int slot,
+                          float scale)
+{
+    cpu_backend *c = cpu_of(be);
+    rope_args a = {.c = c, .x = x, .head_dim = head_dim, .slot = slot, .scale = scale};
+
+    if ((uint64_t)x->ne[0] * x->ne[1] < 16384)
+        rope_adjacent_rows(&a, 0, 1);
+    else
+        jl_pool_run(c->pool, rope_adjacent_rows, &a);
 }

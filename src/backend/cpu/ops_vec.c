@@ -103,6 +103,21 @@ void jl_cpu_geglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, co
     run_rows(cpu_of(be), geglu_rows, &(row_args){.x = gate, .w = up, .y = y}, n_values(gate));
 }
 
+static void swiglu_rows(void *ctx, int ith, int nth)
+{
+    const row_args *a = ctx;
+    const jl_range rows = jl_split(a->x->ne[1], 1, ith, nth);
+
+    for (size_t t = rows.begin; t < rows.end; t++)
+        a->c->k.swiglu(jl_tensor_row(a->x, t), jl_tensor_row(a->w, t), jl_tensor_row(a->y, t),
+                       a->x->ne[0]);
+}
+
+void jl_cpu_swiglu(jl_backend *be, const jl_tensor *gate, const jl_tensor *up, const jl_tensor *y)
+{
+    run_rows(cpu_of(be), swiglu_rows, &(row_args){.x = gate, .w = up, .y = y}, n_values(gate));
+}
+
 static void add_scale_rows(void *ctx, int ith, int nth)
 {
     const row_args *a = ctx;

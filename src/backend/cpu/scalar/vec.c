@@ -46,6 +46,12 @@ static void geglu(const float *gate, const float *up, float *y, size_t n)
         y[i] = jl_geluf(gate[i]) * up[i];
 }
 
+static void swiglu(const float *gate, const float *up, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = jl_siluf(gate[i]) * up[i];
+}
+
 static void softcap(float *x, size_t n, float cap)
 {
     for (size_t i = 0; i < n; i++)
@@ -73,6 +79,21 @@ static void rope(float *x, const float *cs, size_t n)
     }
 }
 
+static void rope_adjacent(float *x, const float *cs, size_t n, float scale)
+{
+    const size_t half = n / 2;
+
+    for (size_t i = 0; i < half; i++) {
+        const float a = x[2 * i];
+        const float b = x[2 * i + 1];
+        const float c = cs[i];
+        const float s = cs[i + half];
+
+        x[2 * i] = fmaf(a, c, -(b * s)) * scale;
+        x[2 * i + 1] = fmaf(a, s, b * c) * scale;
+    }
+}
+
 void jl_cpu_kernels_scalar(jl_cpu_kernels *k)
 {
     *k = (jl_cpu_kernels){
@@ -84,9 +105,11 @@ void jl_cpu_kernels_scalar(jl_cpu_kernels *k)
         .rms_norm = rms_norm,
         .rms_norm_add = rms_norm_add,
         .geglu = geglu,
+        .swiglu = swiglu,
         .softcap = softcap,
         .axpy = axpy,
         .rope = rope,
+        .rope_adjacent = rope_adjacent,
         .attn_block = jl_scalar_attn_block,
         .attn_merge = jl_scalar_attn_merge,
     };
