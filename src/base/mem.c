@@ -12,6 +12,8 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
+enum { HUGE_PAGE = 2 << 20 };
+
 static atomic_size_t n_calls;
 
 static void count_call(void)
@@ -88,7 +90,14 @@ void *jl_map_anon(size_t n_bytes)
     flags |= MAP_NORESERVE;
 #endif
     void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    /* Rows of activations lie kilobytes apart: with small pages every row costs a TLB miss. */
+    if (n_bytes >= HUGE_PAGE)
+        (void)madvise(p, n_bytes, MADV_HUGEPAGE);
+#endif
+    return p;
 }
 
 void jl_unmap_anon(void *p, size_t n_bytes)

@@ -37,6 +37,7 @@ static void layout(cpu_backend *c, jl_arena *arena)
         c->rope[i] = jl_arena_take(arena, n_tokens * l->head_dim * sizeof *c->rope[i]);
     c->tiles = jl_arena_take(arena, n_tokens * sizeof *c->tiles);
     c->expert_start = jl_arena_take(arena, (l->n_expert + 1ull) * sizeof *c->expert_start);
+    c->expert_busy = jl_arena_take(arena, l->n_expert * sizeof *c->expert_busy);
     c->expert_token = jl_arena_take(arena, n_used * sizeof *c->expert_token);
     c->expert_weight = jl_arena_take(arena, n_used * sizeof *c->expert_weight);
 

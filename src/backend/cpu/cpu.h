@@ -37,6 +37,8 @@ typedef struct {
     uint32_t rope_dim[2];
     cpu_tile *tiles;        /* [n_tokens] */
     uint32_t *expert_start; /* [n_expert + 1] */
+    uint32_t *expert_busy;  /* [n_expert] those with tokens, ascending */
+    uint32_t n_busy;
     uint32_t *expert_token; /* [n_tokens * n_used] sorted by expert */
     float *expert_weight;   /* the same order */
     float *partial; /* split attention: (m, l, o) of a wave of blocks, then of the running state */
@@ -68,15 +70,27 @@ static inline bool cpu_type_is_float(jl_type type)
     return type == JL_TYPE_F32 || type == JL_TYPE_F16 || type == JL_TYPE_BF16;
 }
 
-/* Rows per task of a product with n_rows rows in all: for one column long pieces, but several per
- * thread. */
-static inline size_t cpu_tile_rows(const cpu_backend *c, size_t n_rows, size_t n_cols)
-{
-    const size_t share = (n_rows / (4 * (size_t)c->limits.n_threads) + 63) / 64 * 64;
+/* How the rows of a product are handed out: in units of `unit` rows, at most `most` units at once.
+ * Several columns share what a kernel expands for a unit; one column reads long pieces of memory
+ * fastest, and short ones at the end let all threads finish together. */
+typedef struct {
+    uint32_t unit; /* rows */
+    size_t most;   /* units */
+} cpu_split;
 
-    if (n_cols > 1 || share <= c->k.mm_tile_rows)
-        return c->k.mm_tile_rows;
-    return share < c->k.mm_tile_rows_1 ? share : c->k.mm_tile_rows_1;
+enum { CPU_UNIT_1 = 32 }; /* rows: one column */
+
+static inline cpu_split cpu_split_rows(const cpu_backend *c, size_t n_cols)
+{
+    const size_t most = c->k.mm_tile_rows_1 / CPU_UNIT_1;
+
+    if (n_cols > 1)
+        return (cpu_split){(uint32_t)c->k.mm_tile_rows, 1};
+    return (cpu_split){CPU_UNIT_1, most ? most : 1};
+}
+static inline size_t cpu_n_units(const cpu_split *s, size_t n_rows)
+{
+    return (n_rows + s->unit - 1) / s->unit;
 }
 
 /* Quantises the rows of x (F32 [n_in][n]) into act, on all threads. */

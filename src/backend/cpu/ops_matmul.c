@@ -1,4 +1,4 @@
-/* Matrix products: the activations are quantised once, then tiles of weight rows are handed out in
+/* Matrix products: the activations are quantised once, then pieces of weight rows are handed out in
  * order. Every output is computed whole by one thread, so the split cannot change a bit. */
 #include "backend/cpu/cpu.h"
 
@@ -8,7 +8,8 @@ typedef struct {
     const cpu_act *act;
     const jl_matmul_out *outs;
     size_t n_outs;
-    size_t tile; /* rows */
+    cpu_split split;
+    size_t n_units; /* of all outputs */
 } mm_ctx;
 
 static void act_rows(void *ctx, int ith, int nth)
@@ -32,10 +33,9 @@ void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act)
         jl_pool_run(c->pool, act_rows, &m);
 }
 
-static void mm_tile(const mm_ctx *m, const jl_matmul_out *out, size_t row, int ith)
+static void mm_rows(const mm_ctx *m, const jl_matmul_out *out, size_t row, size_t n_rows, int ith)
 {
     const jl_tensor *w = out->w;
-    const size_t n_rows = w->ne[1] - row < m->tile ? w->ne[1] - row : m->tile;
     const jl_mm_args a = {
         .w = jl_tensor_host(w) + row * w->row_bytes,
         .w_stride = w->row_bytes,
@@ -53,23 +53,35 @@ static void mm_tile(const mm_ctx *m, const jl_matmul_out *out, size_t row, int i
     m->c->k.mm[w->type](&a);
 }
 
-static void mm_tiles(void *ctx, int ith, int nth)
+/* Units are numbered through all outputs; a piece may reach over their borders. */
+static void mm_piece(const mm_ctx *m, jl_range piece, int ith)
+{
+    size_t first = 0; /* unit of output o */
+
+    for (size_t o = 0; o < m->n_outs && piece.begin < piece.end; o++) {
+        const size_t n_rows = m->outs[o].w->ne[1];
+        const size_t last = first + cpu_n_units(&m->split, n_rows);
+        if (piece.begin < last) {
+            const size_t end = piece.end < last ? piece.end : last;
+            const size_t row = (piece.begin - first) * m->split.unit;
+            const size_t row_end = (end - first) * m->split.unit;
+            mm_rows(m, &m->outs[o], row, (row_end < n_rows ? row_end : n_rows) - row, ith);
+            piece.begin = end;
+        }
+        first = last;
+    }
+}
+
+static void mm_pieces(void *ctx, int ith, int nth)
 {
     const mm_ctx *m = ctx;
-    (void)nth;
 
     for (;;) {
-        size_t i = jl_queue_take(&m->c->queue);
-        size_t o = 0;
-        for (; o < m->n_outs; o++) {
-            const size_t n_tiles = (m->outs[o].w->ne[1] + m->tile - 1) / m->tile;
-            if (i < n_tiles)
-                break;
-            i -= n_tiles;
-        }
-        if (o == m->n_outs)
+        const jl_range piece =
+            jl_queue_take_piece(&m->c->queue, m->n_units, m->split.most, nth);
+        if (piece.begin == piece.end)
             return;
-        mm_tile(m, &m->outs[o], i * m->tile, ith);
+        mm_piece(m, piece, ith);
     }
 }
 
@@ -79,19 +91,18 @@ void jl_cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs
     mm_ctx m = {.c = c, .x = x, .act = &c->act, .outs = outs, .n_outs = n_outs};
     bool quantised = false;
     uint64_t work = 0;
-    size_t n_rows = 0;
 
+    m.split = cpu_split_rows(c, x->ne[1]);
     for (size_t i = 0; i < n_outs; i++) {
         quantised = quantised || !cpu_type_is_float(outs[i].w->type);
-        n_rows += outs[i].w->ne[1];
+        m.n_units += cpu_n_units(&m.split, outs[i].w->ne[1]);
         work += (uint64_t)outs[i].w->ne[0] * outs[i].w->ne[1] * x->ne[1];
     }
-    m.tile = cpu_tile_rows(c, n_rows, x->ne[1]);
     if (quantised)
         jl_cpu_act_rows(c, x, &c->act);
     jl_queue_reset(&c->queue);
     if (work < 65536)
-        mm_tiles(&m, 0, 1);
+        mm_pieces(&m, 0, 1);
     else
-        jl_pool_run(c->pool, mm_tiles, &m);
+        jl_pool_run(c->pool, mm_pieces, &m);
 }

@@ -108,8 +108,8 @@ typedef struct {
     const jl_experts_args *a;
     const jl_tensor *gate, *up; /* the same tensor when fused */
     uint32_t up_row;            /* first row of up in it */
-    uint32_t n_ff, n_embd, n_expert;
-    size_t tile;
+    uint32_t n_ff, n_embd;
+    cpu_split split;
 } moe_ctx;
 
 /* Counting sort of (token, rank) by expert; tokens ascend within an expert. */
@@ -119,14 +119,18 @@ static void sort_tokens(cpu_backend *c, const jl_experts_args *a, uint32_t n_exp
     const uint32_t n_used = a->ids->ne[0];
     uint32_t *start = c->expert_start;
 
+    c->n_busy = 0;
     memset(start, 0, (n_expert + 1) * sizeof *start);
     for (uint32_t t = 0; t < n_tokens; t++) {
         const int32_t *ids = (const int32_t *)(const void *)jl_tensor_row(a->ids, t);
         for (uint32_t k = 0; k < n_used; k++)
             start[ids[k] + 1]++;
     }
-    for (uint32_t e = 0; e < n_expert; e++)
+    for (uint32_t e = 0; e < n_expert; e++) {
+        if (start[e + 1])
+            c->expert_busy[c->n_busy++] = e;
         start[e + 1] += start[e];
+    }
     for (uint32_t t = 0; t < n_tokens; t++) {
         const int32_t *ids = (const int32_t *)(const void *)jl_tensor_row(a->ids, t);
         const float *weights = jl_tensor_row(a->weights, t);
@@ -150,14 +154,13 @@ static void mm_rows(const moe_ctx *m, const jl_tensor *w, uint32_t expert, uint3
     m->c->k.mm[w->type](mm);
 }
 
-/* h = gelu(gate) * up for rows [row, row + n) of one expert, all its tokens; quantised if down is.
- */
-static void gate_up_tile(const moe_ctx *m, uint32_t expert, uint32_t row, int ith)
+/* h = gelu(gate) * up for rows [row, row + n_rows) of one expert, all its tokens; quantised if down
+ * is. */
+static void gate_up_rows(const moe_ctx *m, uint32_t expert, uint32_t row, uint32_t n_rows, int ith)
 {
     cpu_backend *c = m->c;
     const uint32_t begin = c->expert_start[expert];
     const uint32_t n_cols = c->expert_start[expert + 1] - begin;
-    const uint32_t n_rows = m->n_ff - row < m->tile ? m->n_ff - row : (uint32_t)m->tile;
     float *gate = cpu_tmp(c, ith);
     float *up = gate + (size_t)n_cols * n_rows;
     jl_mm_args mm = {
@@ -190,36 +193,41 @@ static void gate_up_tile(const moe_ctx *m, uint32_t expert, uint32_t row, int it
     }
 }
 
-/* Task i of n_experts * n_tiles is expert i / n_tiles; experts without tokens cost nothing. */
-static void gate_up_tiles(void *ctx, int ith, int nth)
+/* Units are numbered through the busy experts; a piece may reach over their borders. */
+static void gate_up_pieces(void *ctx, int ith, int nth)
 {
     const moe_ctx *m = ctx;
-    const uint32_t n_tiles = (uint32_t)((m->n_ff + m->tile - 1) / m->tile);
-    (void)nth;
+    const size_t per_expert = cpu_n_units(&m->split, m->n_ff);
+    const size_t n_units = per_expert * m->c->n_busy;
 
     for (;;) {
-        const size_t i = jl_queue_take(&m->c->queue);
-        const uint32_t expert = (uint32_t)(i / n_tiles);
-        if (expert >= m->n_expert)
+        jl_range piece = jl_queue_take_piece(&m->c->queue, n_units, m->split.most, nth);
+        if (piece.begin == piece.end)
             return;
-        if (m->c->expert_start[expert] != m->c->expert_start[expert + 1])
-            gate_up_tile(m, expert, (uint32_t)((i % n_tiles) * m->tile), ith);
+        while (piece.begin < piece.end) {
+            const size_t busy = piece.begin / per_expert;
+            const size_t last = (busy + 1) * per_expert;
+            const size_t end = piece.end < last ? piece.end : last;
+            const uint32_t row = (uint32_t)(piece.begin % per_expert) * m->split.unit;
+            const uint32_t most = (uint32_t)(end - piece.begin) * m->split.unit;
+            gate_up_rows(m, m->c->expert_busy[busy], row,
+                         m->n_ff - row < most ? m->n_ff - row : most, ith);
+            piece.begin = end;
+        }
     }
 }
 
-static void down_tile(const moe_ctx *m, uint32_t row, int ith)
+static void down_rows(const moe_ctx *m, uint32_t row, uint32_t n_rows, int ith)
 {
     cpu_backend *c = m->c;
-    const uint32_t n_rows = m->n_embd - row < m->tile ? m->n_embd - row : (uint32_t)m->tile;
     float *tmp = cpu_tmp(c, ith);
 
     for (uint32_t t = 0; t < m->a->x->ne[1]; t++)
         memset(jl_tensor_row(m->a->y, t) + row, 0, n_rows * sizeof(float));
-    for (uint32_t e = 0; e < m->n_expert; e++) {
+    for (uint32_t b = 0; b < c->n_busy; b++) {
+        const uint32_t e = c->expert_busy[b];
         const uint32_t begin = c->expert_start[e];
         const uint32_t n_cols = c->expert_start[e + 1] - begin;
-        if (n_cols == 0)
-            continue;
         const size_t at = (size_t)begin * m->n_ff;
         jl_mm_args mm = {
             .n_rows = n_rows,
@@ -239,16 +247,18 @@ static void down_tile(const moe_ctx *m, uint32_t row, int ith)
     }
 }
 
-static void down_tiles(void *ctx, int ith, int nth)
+static void down_pieces(void *ctx, int ith, int nth)
 {
     const moe_ctx *m = ctx;
-    (void)nth;
+    const size_t n_units = cpu_n_units(&m->split, m->n_embd);
 
     for (;;) {
-        const size_t i = jl_queue_take(&m->c->queue);
-        if (i * m->tile >= m->n_embd)
+        const jl_range piece = jl_queue_take_piece(&m->c->queue, n_units, m->split.most, nth);
+        if (piece.begin == piece.end)
             return;
-        down_tile(m, (uint32_t)(i * m->tile), ith);
+        const uint32_t row = (uint32_t)piece.begin * m->split.unit;
+        const uint32_t most = (uint32_t)(piece.end - piece.begin) * m->split.unit;
+        down_rows(m, row, m->n_embd - row < most ? m->n_embd - row : most, ith);
     }
 }
 
@@ -264,16 +274,14 @@ void jl_cpu_experts(jl_backend *be, const jl_experts_args *a)
         .up_row = fused ? a->n_ff : 0,
         .n_ff = a->n_ff,
         .n_embd = a->down->ne[1],
-        .n_expert = a->down->ne[2],
+        .split = cpu_split_rows(c, a->x->ne[1]),
     };
 
-    sort_tokens(c, a, m.n_expert);
+    sort_tokens(c, a, a->down->ne[2]);
     if (!cpu_type_is_float(m.gate->type) || !cpu_type_is_float(m.up->type))
         jl_cpu_act_rows(c, a->x, &c->act);
-    m.tile = cpu_tile_rows(c, (size_t)a->ids->ne[0] * m.n_ff, a->x->ne[1]);
     jl_queue_reset(&c->queue);
-    jl_pool_run(c->pool, gate_up_tiles, &m);
-    m.tile = cpu_tile_rows(c, m.n_embd, a->x->ne[1]);
+    jl_pool_run(c->pool, gate_up_pieces, &m);
     jl_queue_reset(&c->queue);
-    jl_pool_run(c->pool, down_tiles, &m);
+    jl_pool_run(c->pool, down_pieces, &m);
 }
