@@ -115,7 +115,8 @@ typedef struct {
     uint32_t n_seq_max;    /* sequences that exist at once; 0: 1 */
     uint32_t n_swa_total;  /* tokens that sliding-window layers hold for all sequences together
                             * (forks  share them); 0: enough for n_seq_max unrelated sequences */
-    uint32_t n_ubatch;     /* tokens computed together; 0: 512 */
+    uint32_t n_ubatch;     /* tokens computed together; 0: 512, or with experts and enough free
+                            * memory up to 2048 */
     uint32_t n_threads;    /* 0: one per physical core */
     uint32_t n_logits_max; /* rows of logits kept per call; 0: n_seq_max */
     jl_kv_type type_k, type_v;

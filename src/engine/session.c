@@ -9,6 +9,7 @@
 enum {
     DEFAULT_CTX = 8192,
     DEFAULT_UBATCH = 512,
+    MOE_UBATCH = 2048,
     MAX_UBATCH = 8192,
     MAX_SEQ = 4096,
     MAX_THREADS = 256
@@ -17,36 +18,6 @@ enum {
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
     return value ? value : fallback;
-}
-
-static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_session_params *p,
-                         jl_error *err)
-{
-    *p = in ? *in : (jl_session_params){0};
-    if (!m->layers)
-        return jl_fail(err, JL_INVALID, "the model was opened without weights (vocab_only)");
-
-    const uint32_t ctx = m->hp.n_ctx_train < DEFAULT_CTX ? m->hp.n_ctx_train : DEFAULT_CTX;
-    const uint32_t cores = (uint32_t)jl_cpu_cores();
-    p->n_ctx = or_default(p->n_ctx, ctx);
-    p->n_seq_max = or_default(p->n_seq_max, 1);
-    p->n_ubatch = or_default(p->n_ubatch, DEFAULT_UBATCH);
-    p->n_threads = or_default(p->n_threads, cores < MAX_THREADS ? cores : MAX_THREADS);
-    p->n_logits_max = or_default(p->n_logits_max, p->n_seq_max);
-    if (p->n_ctx > JL_MAX_CTX || p->n_ubatch > MAX_UBATCH || p->n_seq_max > MAX_SEQ ||
-        p->n_threads > MAX_THREADS || p->n_logits_max > MAX_UBATCH)
-        return jl_fail(err, JL_INVALID,
-                       "out of range: context %u (at most %d tokens), micro-batch %u "
-                       "(at most %d tokens), %u sequences (at most %d), %u threads (at most %d)",
-                       p->n_ctx, JL_MAX_CTX, p->n_ubatch, MAX_UBATCH, p->n_seq_max, MAX_SEQ,
-                       p->n_threads, MAX_THREADS);
-    if ((unsigned)p->type_k > JL_KV_Q8_0 || (unsigned)p->type_v > JL_KV_Q8_0)
-        return jl_fail(err, JL_INVALID, "unknown KV cache type");
-    if (p->n_ubatch > p->n_ctx)
-        p->n_ubatch = p->n_ctx;
-    const uint64_t total = (uint64_t)p->n_ctx * p->n_seq_max;
-    p->n_ctx_total = or_default(p->n_ctx_total, total < JL_MAX_CTX ? (uint32_t)total : JL_MAX_CTX);
-    return JL_OK;
 }
 
 static jl_kv_config kv_config(const jl_session_params *p)
@@ -133,6 +104,56 @@ static jl_status measure(const jl_model *m, const jl_session_params *p, jl_memor
     };
     out->other = need.tables + arena.used - out->logits;
     out->total = out->weights + out->kv + out->compute + out->logits + out->other;
+    return JL_OK;
+}
+
+/* Experts see n_ubatch * n_used / n_expert tokens each and expand their weights once for all of
+ * them: a large micro-batch pays there, if the memory is free. */
+static jl_status default_ubatch(const jl_model *m, jl_session_params *p, jl_error *err)
+{
+    const uint64_t available = jl_memory_available();
+    jl_memory need;
+
+    p->n_ubatch = m->hp.n_expert ? MOE_UBATCH : DEFAULT_UBATCH;
+    for (; p->n_ubatch > DEFAULT_UBATCH; p->n_ubatch /= 2) {
+        jl_session_params tried = *p;
+        if (tried.n_ubatch > p->n_ctx)
+            tried.n_ubatch = p->n_ctx;
+        JL_TRY(measure(m, &tried, &need, err));
+        if (need.total + need.total / 8 <= available)
+            break;
+    }
+    return JL_OK;
+}
+
+static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_session_params *p,
+                         jl_error *err)
+{
+    *p = in ? *in : (jl_session_params){0};
+    if (!m->layers)
+        return jl_fail(err, JL_INVALID, "the model was opened without weights (vocab_only)");
+
+    const uint32_t ctx = m->hp.n_ctx_train < DEFAULT_CTX ? m->hp.n_ctx_train : DEFAULT_CTX;
+    const uint32_t cores = (uint32_t)jl_cpu_cores();
+    p->n_ctx = or_default(p->n_ctx, ctx);
+    p->n_seq_max = or_default(p->n_seq_max, 1);
+    p->n_threads = or_default(p->n_threads, cores < MAX_THREADS ? cores : MAX_THREADS);
+    p->n_logits_max = or_default(p->n_logits_max, p->n_seq_max);
+    if (p->n_ctx > JL_MAX_CTX || p->n_ubatch > MAX_UBATCH || p->n_seq_max > MAX_SEQ ||
+        p->n_threads > MAX_THREADS || p->n_logits_max > MAX_UBATCH)
+        return jl_fail(err, JL_INVALID,
+                       "out of range: context %u (at most %d tokens), micro-batch %u "
+                       "(at most %d tokens), %u sequences (at most %d), %u threads (at most %d)",
+                       p->n_ctx, JL_MAX_CTX, p->n_ubatch, MAX_UBATCH, p->n_seq_max, MAX_SEQ,
+                       p->n_threads, MAX_THREADS);
+    if ((unsigned)p->type_k > JL_KV_Q8_0 || (unsigned)p->type_v > JL_KV_Q8_0)
+        return jl_fail(err, JL_INVALID, "unknown KV cache type");
+    const uint64_t total = (uint64_t)p->n_ctx * p->n_seq_max;
+    p->n_ctx_total = or_default(p->n_ctx_total, total < JL_MAX_CTX ? (uint32_t)total : JL_MAX_CTX);
+    if (p->n_ubatch == 0)
+        JL_TRY(default_ubatch(m, p, err));
+    if (p->n_ubatch > p->n_ctx)
+        p->n_ubatch = p->n_ctx;
     return JL_OK;
 }
 

@@ -58,10 +58,19 @@ static uint32_t blocks_of(uint64_t n_tokens)
     return (uint32_t)((n_tokens + JL_KV_PAGE - 1) / JL_KV_PAGE);
 }
 
-/* Window layers hold the window, the tokens of a micro-batch and a page cut at either end. */
+enum { MOST_KEPT = 512 };
+
+/* Tokens behind the window that stay, so that this many can be taken back. */
+static uint32_t kept_tokens(const jl_kv_config *c)
+{
+    return c->n_ubatch < MOST_KEPT ? c->n_ubatch : MOST_KEPT;
+}
+
+/* Window layers hold the window, what can be taken back, the tokens of a micro-batch and a page cut
+ * at either end. */
 static uint32_t swa_blocks(const jl_model *m, const jl_kv_config *c)
 {
-    const uint32_t held = blocks_of((uint64_t)m->hp.n_swa + 2ull * c->n_ubatch) + 2;
+    const uint32_t held = blocks_of((uint64_t)m->hp.n_swa + kept_tokens(c) + c->n_ubatch) + 2;
     const uint32_t all = blocks_of(c->n_ctx);
 
     return held < all && m->hp.n_swa ? held : all;
@@ -300,7 +309,7 @@ static void drop_old(jl_kv *kv, int32_t seq)
 {
     kv_seq *s = &kv->seqs[seq];
     kv_group *g = &kv->groups[JL_KV_SWA];
-    const size_t reach = (size_t)kv->m->hp.n_swa + kv->config.n_ubatch;
+    const size_t reach = (size_t)kv->m->hp.n_swa + kept_tokens(&kv->config);
     const uint32_t keep = s->length > reach ? (uint32_t)((s->length - reach) / JL_KV_PAGE) : 0;
 
     if (kv->m->hp.n_swa == 0) /* no layer has a window: the group's pages have no cells */
