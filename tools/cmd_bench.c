@@ -209,6 +209,8 @@ static jl_status run_lists(bench_run *b, const number_list lists[2], const numbe
     }
     if (strcmp(opt_text(b->o, OPT_FORMAT), "json") == 0)
         puts("\n]");
+    else if (strcmp(opt_text(b->o, OPT_FORMAT), "csv") != 0)
+        printf("\npeak resident set: %s\n", ui_bytes(jl_memory_peak(), (char[24]){0}));
     return JL_OK;
 }
 

@@ -1,6 +1,6 @@
 /* Batch invariance for the weight types that files of the 26B and the E4B are made of: the logits
  * of every token are the same bits in pieces of 1, 2, 5, 32 and 512 tokens, on several thread
- * counts, with the scalar kernels, and beside other sequences. Usage: test_batch DATA SCRATCH */
+ * counts, and beside other sequences. Usage: test_batch DATA SCRATCH */
 #include <unistd.h>
 
 #include "golden.h"
@@ -27,15 +27,17 @@ static void make_tokens(int32_t *tokens, uint64_t seed, uint32_t n_vocab)
 static void check_pieces(jl_model *model, const int32_t *tokens, const float *want, size_t n_vocab)
 {
     static const golden_plan plans[] = {
-        {.piece = 1, .n_threads = 2},   {.piece = 2, .n_threads = 1},
-        {.piece = 5, .n_threads = 3},   {.piece = 32, .n_threads = 2},
-        {.piece = 512, .n_threads = 4}, {.piece = 512, .n_threads = 2, .cpu_mask = "scalar"},
+        {.piece = 1, .n_threads = 2},
+        {.piece = 2, .n_threads = 1},
+        {.piece = 5, .n_threads = 3},
+        {.piece = 32, .n_threads = 2},
+        {.piece = 512, .n_threads = 4},
     };
 
     for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
         char what[80];
-        snprintf(what, sizeof what, "pieces of %zu, %u threads, kernels %s", plans[i].piece,
-                 plans[i].n_threads, plans[i].cpu_mask ? plans[i].cpu_mask : "best");
+        snprintf(what, sizeof what, "pieces of %zu, %u threads", plans[i].piece,
+                 plans[i].n_threads);
         float *got = golden_run(model, tokens, N_TOKENS, &plans[i]);
         golden_assert_same(want, got, N_TOKENS, n_vocab, what);
         free(got);
