@@ -10,6 +10,15 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
         jl_x86_vec_avx2(k);
         jl_x86_attn_avx2(k);
         jl_x86_mm_float_avx2(k);
+        jl_x86_mm_legacy_avx2(k);
+        jl_x86_mm_k_avx2(k);
+        jl_x86_mm_iq_avx2(k);
+    }
+    if ((features & JL_CPU_AVX2) && (features & JL_CPU_AVXVNNI)) {
+        k->name = "avxvnni";
+        jl_x86_mm_legacy_avxvnni(k);
+        jl_x86_mm_k_avxvnni(k);
+        jl_x86_mm_iq_avxvnni(k);
     }
     if (features & JL_CPU_AVX512) {
         k->name = "avx512";

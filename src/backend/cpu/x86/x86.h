@@ -8,6 +8,12 @@
 void jl_x86_vec_avx2(jl_cpu_kernels *k);
 void jl_x86_attn_avx2(jl_cpu_kernels *k);
 void jl_x86_mm_float_avx2(jl_cpu_kernels *k);
+void jl_x86_mm_legacy_avx2(jl_cpu_kernels *k);
+void jl_x86_mm_k_avx2(jl_cpu_kernels *k);
+void jl_x86_mm_iq_avx2(jl_cpu_kernels *k);
+void jl_x86_mm_legacy_avxvnni(jl_cpu_kernels *k);
+void jl_x86_mm_k_avxvnni(jl_cpu_kernels *k);
+void jl_x86_mm_iq_avxvnni(jl_cpu_kernels *k);
 void jl_x86_vec_avx512(jl_cpu_kernels *k);
 void jl_x86_attn_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_float_avx512(jl_cpu_kernels *k);

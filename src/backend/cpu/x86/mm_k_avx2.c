@@ -1,0 +1,8 @@
+/* Products with super-block formats on AVX2. */
+#include "backend/cpu/x86/mm_k_avx2_inl.h"
+#include "backend/cpu/x86/x86.h"
+
+void jl_x86_mm_k_avx2(jl_cpu_kernels *k)
+{
+    mm_k_init(k);
+}

@@ -1,0 +1,8 @@
+/* Products with formats of 32 weights per block on AVX2. */
+#include "backend/cpu/x86/mm_legacy_avx2_inl.h"
+#include "backend/cpu/x86/x86.h"
+
+void jl_x86_mm_legacy_avx2(jl_cpu_kernels *k)
+{
+    mm_legacy_init(k);
+}
