@@ -7,6 +7,13 @@
 
 enum { TILE_COLS = 4 };
 
+/* Makes the compiler compute v here: it would reorder integer sums and run out of registers. */
+ALWAYS __m256i now(__m256i v)
+{
+    __asm__ volatile("" : "+x"(v));
+    return v;
+}
+
 /* What the inner loops are compiled for. */
 typedef struct {
     mm_span span;
@@ -58,8 +65,8 @@ ALWAYS void sums_span(const mm_kind *f, const gemm_part *g, size_t b, int C, int
             const __m256i q = four_of(g, c, b, k + j);
             const __m256i p0 = _mm256_maddubs_epi16(w0, q);
             const __m256i p1 = _mm256_maddubs_epi16(w1, q);
-            sum16[0][c] = j ? _mm256_add_epi16(sum16[0][c], p0) : p0;
-            sum16[1][c] = j ? _mm256_add_epi16(sum16[1][c], p1) : p1;
+            sum16[0][c] = now(j ? _mm256_add_epi16(sum16[0][c], p0) : p0);
+            sum16[1][c] = now(j ? _mm256_add_epi16(sum16[1][c], p1) : p1);
         }
     }
 #pragma GCC unroll 6
@@ -100,6 +107,7 @@ ALWAYS void sums_few(const mm_kind *f, const gemm_part *g, size_t b, int C, int 
                                                             _mm256_maddubs_epi16(w[1][r], q1))));
             else
                 isum[r][c] = dot4(isum[r][c], w[0][r], q0);
+            isum[r][c] = now(isum[r][c]);
         }
     }
 }
@@ -120,8 +128,9 @@ ALWAYS void gemm_sums(const mm_kind *f, const gemm_part *g, size_t b, int C, int
     for (int c = 0; c < C; c++)
         isum[0][c] = isum[1][c] = sum_start(f, g, c, b, k0 / 4);
 #pragma GCC unroll 8
-    for (int k = k0; k < k1; k += f->span == SPAN_6 ? 2 : 1)
+    for (int k = k0; k < k1; k += f->span == SPAN_6 ? 2 : 1) {
         sums_few(f, g, b, C, k, isum);
+    }
 }
 
 /* Extends the chains of column c by block b; total = (float)isum. */
