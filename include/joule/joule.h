@@ -188,6 +188,43 @@ JL_API void jl_seq_clear(jl_session *session, int32_t seq);
  * dropped. */
 JL_API size_t jl_seq_min_length(const jl_session *session, int32_t seq);
 
+/* ---- stored sequences -------------------------------------------------------------------
+ * A sequence can be stored elsewhere and brought back, in blocks of 64 tokens at positions that are
+ * multiples of 64. A block of global layers is needed for every 64 tokens, a block of window layers
+ * for those that the window still reaches. The same tokens give the same bytes, as long as the
+ * model, JL_NUMERICS_VERSION and jl_session_arithmetic are the same. */
+enum { JL_BLOCK_TOKENS = 64 };
+typedef enum { JL_BLOCK_GLOBAL = 0, JL_BLOCK_WINDOW, JL_BLOCK_KINDS } jl_block_kind;
+
+/* Bytes of one block; 0: the model has no such layers. */
+JL_API uint64_t jl_session_block_bytes(const jl_session *session, jl_block_kind kind);
+/* First block of window layers that a sequence of n_tokens needs to go on. */
+JL_API size_t jl_session_first_window_block(const jl_session *session, size_t n_tokens);
+/* Whether the sequence holds all tokens of that block, and its cells. */
+JL_API bool jl_seq_has_block(const jl_session *session, int32_t seq, jl_block_kind kind,
+                             size_t block);
+/* Copies a block that the sequence has to out [jl_session_block_bytes]. JL_UNSUPPORTED: the cells
+ * are not in host memory. */
+JL_API JL_MUST_CHECK jl_status jl_seq_get_block(const jl_session *session, int32_t seq,
+                                                jl_block_kind kind, size_t block, void *out,
+                                                jl_error *err);
+/* Puts a block into an empty sequence, in any order; jl_seq_put_done makes a sequence of n_tokens,
+ * a multiple of 64, of them, jl_seq_clear gives up. JL_TOO_LARGE: no page is free. Until then the
+ * sequence counts as empty and cannot be evaluated. */
+JL_API JL_MUST_CHECK jl_status jl_seq_put_block(jl_session *session, int32_t seq,
+                                                jl_block_kind kind, size_t block, const void *data,
+                                                jl_error *err);
+JL_API JL_MUST_CHECK jl_status jl_seq_put_done(jl_session *session, int32_t seq, size_t n_tokens,
+                                               jl_error *err);
+/* What the bits of stored blocks depend on besides the model and JL_NUMERICS_VERSION: instruction
+ * set and types of the cache, as one line; returns the length. */
+JL_API size_t jl_session_arithmetic(const jl_session *session, char *text, size_t cap);
+/* Bytes of the KV cache in use by all sequences; what they share is counted once. */
+JL_API uint64_t jl_session_kv_used(const jl_session *session);
+/* Tells models apart: hash of metadata, tensor list, samples of every tensor, and sizes and times
+ * of modification of the files. Reads some megabytes of the file. */
+JL_API void jl_model_fingerprint(const jl_model *model, uint64_t out[2]);
+
 /* Observer of the hidden state after each layer, for tests: layer -1 is the scaled embedding,
  * n_layer the final norm (only of tokens that want logits). x is [n_tokens][n_embd]. */
 typedef void jl_layer_fn(void *ctx, int layer, const float *x, size_t n_tokens);

@@ -33,6 +33,8 @@ JL_API JL_MUST_CHECK jl_status jl_writer_reserve(jl_writer *w, uint64_t n_bytes,
 JL_API JL_MUST_CHECK jl_status jl_writer_write(jl_writer *w, const void *data, size_t n_bytes,
                                                jl_error *err);
 JL_API uint64_t jl_writer_tell(const jl_writer *w);
+/* The file will be its owner's alone (mode 0600), whatever the umask. Before the first write. */
+JL_API JL_MUST_CHECK jl_status jl_writer_make_private(jl_writer *w, jl_error *err);
 /* Syncs and renames; frees w either way. */
 JL_API JL_MUST_CHECK jl_status jl_writer_commit(jl_writer *w, jl_error *err);
 JL_API void jl_writer_abort(jl_writer *w); /* removes, frees; NULL is fine */

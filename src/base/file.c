@@ -7,13 +7,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 
 /* Opens for reading; a FIFO without a writer must not hang the open itself, so it is looked at
  * first. */
-static jl_status open_regular(const char *path, int *fd, uint64_t *n_bytes, jl_error *err)
+static jl_status open_regular(const char *path, int *fd, jl_file *file, jl_error *err)
 {
     struct stat st;
     if (stat(path, &st) != 0)
@@ -25,16 +26,22 @@ static jl_status open_regular(const char *path, int *fd, uint64_t *n_bytes, jl_e
     *fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0)
         return jl_fail(err, JL_IO, "cannot open %s: %s", path, strerror(errno));
-    *n_bytes = (uint64_t)st.st_size;
+    file->n_bytes = (uint64_t)st.st_size;
+#if defined(__APPLE__)
+    const struct timespec t = st.st_mtimespec;
+#else
+    const struct timespec t = st.st_mtim;
+#endif
+    file->modified_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
     return JL_OK;
 }
 
 jl_status jl_file_map(const char *path, jl_file *out, jl_error *err)
 {
     int fd = -1;
-    uint64_t n_bytes = 0;
-    JL_TRY(open_regular(path, &fd, &n_bytes, err));
-    jl_file file = {NULL, n_bytes, true};
+    jl_file file = {.mapped = true};
+    JL_TRY(open_regular(path, &fd, &file, err));
+    const uint64_t n_bytes = file.n_bytes;
     if (n_bytes > SIZE_MAX) {
         close(fd);
         return jl_fail(err, JL_TOO_LARGE, "%s is too large for this machine's addresses", path);
@@ -60,7 +67,7 @@ void jl_file_unmap(jl_file *file)
         return;
     if (file->mapped && file->data)
         munmap((void *)(uintptr_t)file->data, (size_t)file->n_bytes);
-    *file = (jl_file){NULL, 0, false};
+    *file = (jl_file){0};
 }
 
 typedef struct {

@@ -13,7 +13,8 @@
 typedef struct jl_file {
     const uint8_t *data; /* NULL if empty */
     uint64_t n_bytes;
-    bool mapped; /* false: the bytes belong to somebody else and unmap only forgets them */
+    bool mapped;          /* false: the bytes belong to somebody else and unmap only forgets them */
+    uint64_t modified_ns; /* since 1970; 0: unknown */
 } jl_file;
 
 /* Maps a regular file read-only. Names the path and the reason on failure. A file that another

@@ -101,10 +101,9 @@ jl_status jl_writer_create(const char *path, jl_writer **out, jl_error *err)
     w->path = resolve(path);
     w->temp = w->path ? temp_name(w->path) : NULL;
     w->buffer = jl_malloc(BUFFER_BYTES);
-    const jl_status status =
-        w->path && w->temp && w->buffer
-            ? open_target(w, err)
-            : jl_fail(err, JL_NO_MEMORY, "out of memory for writing %s", path);
+    const jl_status status = w->path && w->temp && w->buffer
+                                 ? open_target(w, err)
+                                 : jl_fail(err, JL_NO_MEMORY, "out of memory for writing %s", path);
     if (status != JL_OK) {
         writer_free(w);
         return status;
@@ -175,6 +174,11 @@ jl_status jl_writer_write(jl_writer *w, const void *data, size_t n_bytes, jl_err
     }
     w->pos += n_bytes;
     return JL_OK;
+}
+
+jl_status jl_writer_make_private(jl_writer *w, jl_error *err)
+{
+    return fchmod(w->fd, 0600) == 0 ? JL_OK : write_failed(w, errno, err);
 }
 
 uint64_t jl_writer_tell(const jl_writer *w)

@@ -19,6 +19,7 @@ typedef struct {
     size_t length;
     size_t n_reserved;                  /* length + tokens with room */
     uint32_t first_block[JL_KV_GROUPS]; /* lowest block held */
+    bool building;                      /* blocks are being put: holes, and no tokens yet */
 } kv_seq;
 
 struct jl_kv {
@@ -283,6 +284,8 @@ jl_status jl_kv_reserve(jl_kv *kv, int32_t seq, size_t n, jl_error *err)
 {
     kv_seq *s = &kv->seqs[seq];
 
+    if (s->building)
+        return jl_fail(err, JL_INVALID, "sequence %d is being put together", seq);
     if (n > kv->config.n_ctx - s->length)
         return jl_fail(err, JL_TOO_LARGE,
                        "sequence %d holds %zu tokens; %zu more exceed the context "
@@ -398,6 +401,107 @@ void jl_kv_clear(jl_kv *kv, int32_t seq)
         for (uint32_t b = s->first_block[g]; b < blocks_of(s->n_reserved); b++)
             page_release(&kv->groups[g], &table_of(kv, seq, g)[b]);
     *s = (kv_seq){0};
+}
+
+/* ---- blocks that come and go whole ------------------------------------------------------ */
+
+static bool layer_in(const jl_kv *kv, uint32_t il, int g)
+{
+    return owns_cells(kv->m, il) && (kv->m->layers[il].is_swa ? JL_KV_SWA : JL_KV_GLOBAL) == g;
+}
+
+uint64_t jl_kv_block_bytes(const jl_kv *kv, int g)
+{
+    uint64_t total = 0;
+
+    for (uint32_t il = 0; il < kv->m->hp.n_layer; il++)
+        if (layer_in(kv, il, g))
+            total += kv->layers[il].page_bytes;
+    return total;
+}
+
+uint64_t jl_kv_used_bytes(const jl_kv *kv)
+{
+    uint64_t total = 0;
+
+    for (int g = 0; g < JL_KV_GROUPS; g++)
+        total += jl_kv_block_bytes(kv, g) * (kv->groups[g].n_pages - kv->groups[g].n_free);
+    return total;
+}
+
+bool jl_kv_has_block(const jl_kv *kv, int32_t seq, int g, uint32_t block)
+{
+    return ((size_t)block + 1) * JL_KV_PAGE <= kv->seqs[seq].length &&
+           table_of(kv, seq, g)[block] >= 0;
+}
+
+void jl_kv_get_block(const jl_kv *kv, int32_t seq, int g, uint32_t block, uint8_t *out)
+{
+    const uint64_t page = (uint64_t)table_of(kv, seq, g)[block];
+
+    for (uint32_t il = 0; il < kv->m->hp.n_layer; il++) {
+        const jl_kv_layer *l = &kv->layers[il];
+        if (!layer_in(kv, il, g))
+            continue;
+        memcpy(out, kv->cells->host + l->offset + page * l->page_bytes, l->page_bytes);
+        out += l->page_bytes;
+    }
+}
+
+jl_status jl_kv_put_block(jl_kv *kv, int32_t seq, int g, uint32_t block, const uint8_t *data,
+                          jl_error *err)
+{
+    kv_seq *s = &kv->seqs[seq];
+    const size_t end = ((size_t)block + 1) * JL_KV_PAGE;
+
+    if (s->length != 0 || (s->n_reserved != 0 && !s->building))
+        return jl_fail(err, JL_INVALID, "sequence %d is not empty", seq);
+    if (end > kv->config.n_ctx)
+        return jl_fail(err, JL_INVALID, "block %u lies behind the context of %u tokens", block,
+                       kv->config.n_ctx);
+    s->building = true;
+    if (end > s->n_reserved)
+        s->n_reserved = end;
+    if (!own_page(kv, seq, g, block))
+        return jl_fail(err, JL_TOO_LARGE, "no free KV page of %u", kv->groups[g].n_pages);
+    const uint64_t page = (uint64_t)table_of(kv, seq, g)[block];
+    for (uint32_t il = 0; il < kv->m->hp.n_layer; il++) {
+        const jl_kv_layer *l = &kv->layers[il];
+        if (!layer_in(kv, il, g))
+            continue;
+        memcpy(kv->cells->host + l->offset + page * l->page_bytes, data, l->page_bytes);
+        data += l->page_bytes;
+    }
+    return JL_OK;
+}
+
+uint32_t jl_kv_first_window_block(const jl_kv *kv, size_t n)
+{
+    const size_t window = kv->m->hp.n_swa;
+
+    return n < window ? 0 : (uint32_t)((n - window + 1) / JL_KV_PAGE);
+}
+
+jl_status jl_kv_put_done(jl_kv *kv, int32_t seq, size_t n, jl_error *err)
+{
+    kv_seq *s = &kv->seqs[seq];
+    const uint32_t first[JL_KV_GROUPS] = {0, jl_kv_first_window_block(kv, n)};
+
+    if (!s->building || n == 0 || n % JL_KV_PAGE != 0 || n != s->n_reserved)
+        return jl_fail(err, JL_INVALID, "%zu tokens are not what was put into sequence %d", n, seq);
+    for (int g = 0; g < JL_KV_GROUPS; g++) {
+        const bool no_layers = jl_kv_block_bytes(kv, g) == 0; /* then nobody puts its pages */
+        int32_t *table = table_of(kv, seq, g);
+        for (uint32_t b = 0; b < first[g]; b++)
+            page_release(&kv->groups[g], &table[b]);
+        for (uint32_t b = first[g]; b < n / JL_KV_PAGE; b++)
+            if (table[b] < 0 && !(no_layers && own_page(kv, seq, g, b)))
+                return jl_fail(err, JL_INVALID, "block %u of sequence %d is missing", b, seq);
+    }
+    s->building = false;
+    s->length = n;
+    s->first_block[JL_KV_SWA] = first[JL_KV_SWA];
+    return JL_OK;
 }
 
 const int32_t *jl_kv_pages(const jl_kv *kv, int32_t seq, int group)

@@ -44,6 +44,19 @@ JL_MUST_CHECK jl_status jl_kv_truncate(jl_kv *kv, int32_t seq, size_t n, jl_erro
 JL_MUST_CHECK jl_status jl_kv_fork(jl_kv *kv, int32_t src, int32_t dst, size_t n, jl_error *err);
 void jl_kv_clear(jl_kv *kv, int32_t seq);
 
+/* Whole blocks of 64 tokens, to store them elsewhere and bring them back: see joule.h. The cells
+ * must lie in host memory. */
+uint64_t jl_kv_block_bytes(const jl_kv *kv, int group); /* 0: no layer of this kind */
+bool jl_kv_has_block(const jl_kv *kv, int32_t seq, int group, uint32_t block);
+void jl_kv_get_block(const jl_kv *kv, int32_t seq, int group, uint32_t block, uint8_t *out);
+JL_MUST_CHECK jl_status jl_kv_put_block(jl_kv *kv, int32_t seq, int group, uint32_t block,
+                                        const uint8_t *data, jl_error *err);
+/* First block that window layers need to go on after n tokens. */
+uint32_t jl_kv_first_window_block(const jl_kv *kv, size_t n);
+JL_MUST_CHECK jl_status jl_kv_put_done(jl_kv *kv, int32_t seq, size_t n, jl_error *err);
+/* Bytes of the pages in use, shared ones counted once. */
+uint64_t jl_kv_used_bytes(const jl_kv *kv);
+
 /* Page table of a sequence for the layers of a group: page id by block, -1 where none is held. */
 const int32_t *jl_kv_pages(const jl_kv *kv, int32_t seq, int group);
 /* Where the cells of a layer lie (of its donor, for layers that share). */

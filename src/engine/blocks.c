@@ -1,0 +1,133 @@
+/* Sequences as blocks of bytes, and what those bytes depend on. */
+#include <stdio.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/file.h"
+#include "engine/session.h"
+
+/* Of each tensor this many pieces of this many bytes go into the fingerprint. */
+enum { N_SAMPLES = 4, SAMPLE_BYTES = 4096 };
+
+_Static_assert((int)JL_BLOCK_TOKENS == (int)JL_KV_PAGE, "a block is a page");
+_Static_assert((int)JL_BLOCK_GLOBAL == (int)JL_KV_GLOBAL, "kinds of blocks are groups");
+_Static_assert((int)JL_BLOCK_WINDOW == (int)JL_KV_SWA, "kinds of blocks are groups");
+
+uint64_t jl_session_block_bytes(const jl_session *s, jl_block_kind kind)
+{
+    return jl_kv_block_bytes(s->kv, (int)kind);
+}
+
+size_t jl_session_first_window_block(const jl_session *s, size_t n_tokens)
+{
+    return jl_kv_first_window_block(s->kv, n_tokens);
+}
+
+uint64_t jl_session_kv_used(const jl_session *s)
+{
+    return jl_kv_used_bytes(s->kv);
+}
+
+static jl_status check(const jl_session *s, int32_t seq, jl_block_kind kind, size_t block,
+                       jl_error *err)
+{
+    if (seq < 0 || (uint32_t)seq >= s->params.n_seq_max || (unsigned)kind >= JL_BLOCK_KINDS ||
+        block >= s->params.n_ctx / JL_BLOCK_TOKENS)
+        return jl_fail(err, JL_INVALID, "there is no block %zu of sequence %d", block, seq);
+    if (!jl_kv_layer_of(s->kv, 0)->buf->host)
+        return jl_fail(err, JL_UNSUPPORTED, "the KV cache is not in memory that can be copied");
+    return JL_OK;
+}
+
+bool jl_seq_has_block(const jl_session *s, int32_t seq, jl_block_kind kind, size_t block)
+{
+    return check(s, seq, kind, block, NULL) == JL_OK &&
+           jl_kv_has_block(s->kv, seq, (int)kind, (uint32_t)block);
+}
+
+jl_status jl_seq_get_block(const jl_session *s, int32_t seq, jl_block_kind kind, size_t block,
+                           void *out, jl_error *err)
+{
+    JL_TRY(check(s, seq, kind, block, err));
+    if (!jl_kv_has_block(s->kv, seq, (int)kind, (uint32_t)block))
+        return jl_fail(err, JL_INVALID, "sequence %d does not hold block %zu", seq, block);
+    JL_TRY(s->be->ops->wait(s->be, err));
+    jl_kv_get_block(s->kv, seq, (int)kind, (uint32_t)block, out);
+    return JL_OK;
+}
+
+jl_status jl_seq_put_block(jl_session *s, int32_t seq, jl_block_kind kind, size_t block,
+                           const void *data, jl_error *err)
+{
+    JL_TRY(check(s, seq, kind, block, err));
+    return jl_kv_put_block(s->kv, seq, (int)kind, (uint32_t)block, data, err);
+}
+
+jl_status jl_seq_put_done(jl_session *s, int32_t seq, size_t n_tokens, jl_error *err)
+{
+    JL_TRY(check(s, seq, JL_BLOCK_GLOBAL, 0, err));
+    return jl_kv_put_done(s->kv, seq, n_tokens, err);
+}
+
+size_t jl_session_arithmetic(const jl_session *s, char *text, size_t cap)
+{
+    static const char *const types[] = {"f16", "f32", "q8_0"};
+    char device[128];
+
+    s->be->ops->describe(s->be, device, sizeof device);
+    /* "CPU, 8 threads, avx2 kernels": the number of threads does not matter */
+    const char *kernels = strrchr(device, ',');
+    const int n =
+        snprintf(text, cap, "%s%s; k %s, v %s", s->be->ops->name, kernels ? kernels : device,
+                 types[s->params.type_k], types[s->params.type_v]);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+/* ---- models ----------------------------------------------------------------------------- */
+
+static void hash_number(XXH3_state_t *h, uint64_t n)
+{
+    XXH3_128bits_update(h, &n, sizeof n);
+}
+
+static void hash_tensor(XXH3_state_t *h, const jl_gguf_tensor *t)
+{
+    XXH3_128bits_update(h, t->name, strlen(t->name) + 1);
+    XXH3_128bits_update(h, t->ne, sizeof t->ne);
+    hash_number(h, t->type);
+    hash_number(h, t->offset);
+    if (t->n_bytes <= N_SAMPLES * SAMPLE_BYTES) {
+        XXH3_128bits_update(h, t->data, t->n_bytes);
+        return;
+    }
+    for (uint64_t i = 0; i < N_SAMPLES; i++)
+        XXH3_128bits_update(h, t->data + (t->n_bytes - SAMPLE_BYTES) / (N_SAMPLES - 1) * i,
+                            SAMPLE_BYTES);
+}
+
+void jl_model_fingerprint(const jl_model *m, uint64_t out[2])
+{
+    XXH3_state_t h;
+
+    memset(&h, 0, sizeof h); /* XXH3_INITSTATE leaves a field that reset reads */
+    XXH3_128bits_reset(&h);
+    for (size_t i = 0; i < jl_gguf_n_kv(m->gguf); i++) {
+        const jl_gguf_kv *kv = jl_gguf_kv_at(m->gguf, i);
+        XXH3_128bits_update(&h, kv->key, strlen(kv->key) + 1);
+        hash_number(&h, kv->type);
+        hash_number(&h, kv->count);
+        XXH3_128bits_update(&h, kv->raw, kv->raw_bytes);
+    }
+    for (size_t i = 0; i < jl_gguf_n_tensors(m->gguf); i++)
+        hash_tensor(&h, jl_gguf_tensor_at(m->gguf, i));
+    for (size_t i = 0; i < jl_gguf_n_parts(m->gguf); i++) {
+        const jl_file *f = jl_gguf_part_file(m->gguf, i);
+        hash_number(&h, f->n_bytes);
+        hash_number(&h, f->modified_ns);
+    }
+    const XXH128_hash_t digest = XXH3_128bits_digest(&h);
+    out[0] = digest.low64;
+    out[1] = digest.high64;
+}
