@@ -21,10 +21,12 @@ enum { START_S = 120, MAX_ARGS = 32 };
 /* The options of launch that serve takes too, as they were given. */
 static void serve_args(const opts *o, const char *program, const char **argv)
 {
-    static const opt_id passed[] = {OPT_MODEL,    OPT_CTX,       OPT_THREADS, OPT_PORT,
-                                    OPT_PARALLEL, OPT_CACHE_RAM, OPT_THINK};
-    static const char *const names[] = {"--model",    "--ctx-size",  "--threads", "--port",
-                                        "--parallel", "--cache-ram", "--think"};
+    static const opt_id passed[] = {
+        OPT_MODEL,     OPT_CTX,        OPT_THREADS,          OPT_PORT, OPT_PARALLEL,
+        OPT_CACHE_RAM, OPT_CACHE_DISK, OPT_CACHE_DISK_DAILY, OPT_THINK};
+    static const char *const names[] = {"--model",      "--ctx-size",         "--threads",
+                                        "--port",       "--parallel",         "--cache-ram",
+                                        "--cache-disk", "--cache-disk-daily", "--think"};
     int n = 0;
 
     argv[n++] = program;

@@ -166,6 +166,13 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_CACHE_RAM] =
         NUM("cache-ram", 0, "cram", OPT_T_INT, 0, 1 << 22, "1024", C(SERVE) | C(LAUNCH),
             "MiB for conversations that can be continued without reading them again"),
+    [OPT_CACHE_DISK] =
+        NUM("cache-disk", 0, NULL, OPT_T_INT, 0, 1 << 22, "4096", C(SERVE) | C(LAUNCH),
+            "MiB on disk, below the cache folder, for conversations that survive a restart; they "
+            "are stored in plain form, readable by you alone; 0: none"),
+    [OPT_CACHE_DISK_DAILY] =
+        NUM("cache-disk-daily", 0, NULL, OPT_T_INT, 0, 1 << 24, "32768", C(SERVE) | C(LAUNCH),
+            "most MiB written there in a day, to spare the disk; 0: any number"),
     [OPT_MAX_STALL] = NUM("max-stall", 0, NULL, OPT_T_INT, 20, 60000, "500", C(SERVE),
                           "longest pause of running answers, in ms, while a prompt is read"),
     [OPT_DROP_THINKING] =
@@ -176,6 +183,9 @@ const opt_def opt_table[OPT_COUNT] = {
                              "let web pages of this origin use the server; * for all"),
     [OPT_TIMEOUT] = NUM("timeout", 0, NULL, OPT_T_INT, 1, 86400, "60", C(SERVE),
                         "seconds after which a client that sends or reads nothing is dropped"),
+    [OPT_LOG_LEVEL] = CHOICE("log-level", 0, NULL, "error|info|access|debug", "access", C(SERVE),
+                             "what goes to stderr: errors, also events, also a line per request "
+                             "(never its text), also its timings"),
     [OPT_PRINT] = FLAG("print", 0, NULL, C(LAUNCH), "only print the client's configuration"),
     [OPT_COLOR] =
         CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),

@@ -118,3 +118,16 @@ bool path_history(char *out, size_t cap)
         n = snprintf(out, cap, "%s/.local/state/joule/history", home);
     return n > 0 && (size_t)n < cap && make_folders(out);
 }
+
+bool path_cache(char *out, size_t cap)
+{
+    const char *cache = jl_env("XDG_CACHE_HOME");
+    const char *home = jl_env("HOME");
+    int n = 0;
+
+    if (cache && cache[0] == '/')
+        n = snprintf(out, cap, "%s/joule/prefix", cache);
+    else if (home && home[0] == '/')
+        n = snprintf(out, cap, "%s/.cache/joule/prefix", home);
+    return n > 0 && (size_t)n < cap;
+}

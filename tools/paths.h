@@ -21,4 +21,7 @@ const char *path_shared(const char *name);
  */
 bool path_history(char *out, size_t cap);
 
+/* Folder of the server's cache below XDG_CACHE_HOME. false if there is no place. */
+bool path_cache(char *out, size_t cap);
+
 #endif

@@ -6,6 +6,7 @@
 #include "joule/sys.h"
 #include "load.h"
 #include "opt.h"
+#include "paths.h"
 #include "ui.h"
 
 /* Name of a file without folder and ".gguf". */
@@ -21,10 +22,14 @@ static void model_id(const char *path, char *out, size_t cap)
 
 static void log_line(void *ctx, jl_log_level level, const char *line)
 {
+    static const char *const names[] = {"error", "info", "access", "debug"};
     const opts *o = ctx;
+    const char *wanted = opt_text(o, OPT_LOG_LEVEL);
 
-    if (level == JL_LOG_ERROR || !opt_on(o, OPT_QUIET))
-        fprintf(stderr, "%s\n", line);
+    for (int i = 0; i < (int)level; i++)
+        if (strcmp(wanted, names[i]) == 0 || opt_on(o, OPT_QUIET))
+            return;
+    fprintf(stderr, "%s\n", line);
 }
 
 static void stop(void *server)
@@ -34,6 +39,8 @@ static void stop(void *server)
 
 static void read_options(const opts *o, const char *id, jl_server_params *p)
 {
+    static char folder[1024];
+
     *p = (jl_server_params){
         .struct_size = sizeof *p,
         .host = opt_text(o, OPT_HOST),
@@ -47,6 +54,9 @@ static void read_options(const opts *o, const char *id, jl_server_params *p)
         .n_queue = (uint32_t)opt_int(o, OPT_QUEUE),
         .max_stall_ms = (uint32_t)opt_int(o, OPT_MAX_STALL),
         .cache_ram = (uint64_t)opt_int(o, OPT_CACHE_RAM) << 20,
+        .cache_disk = (uint64_t)opt_int(o, OPT_CACHE_DISK) << 20,
+        .cache_disk_daily = (uint64_t)opt_int(o, OPT_CACHE_DISK_DAILY) << 20,
+        .cache_folder = path_cache(folder, sizeof folder) ? folder : NULL,
         .timeout_s = (uint32_t)opt_int(o, OPT_TIMEOUT),
         .thinking = strcmp(opt_text(o, OPT_THINK), "on") == 0,
         .drop_thinking = opt_on(o, OPT_DROP_THINKING),

@@ -31,13 +31,17 @@ typedef struct {
     uint32_t n_queue;        /* requests that wait beyond that; 0: 64 */
     uint32_t max_stall_ms;   /* longest pause of answers while a prompt is read; 0: 500 */
     uint64_t cache_ram;      /* bytes for the prefix cache beyond running requests */
-    uint64_t max_body;       /* bytes of a request; 0: 32 MiB */
-    uint32_t timeout_s;      /* of a client that sends or reads nothing; 0: 60 */
-    bool thinking;           /* default of requests that do not say */
+    uint64_t cache_disk;     /* bytes of the cache on disk, which survives restarts; 0: none */
+    uint64_t cache_disk_daily; /* bytes written to it per day; 0: any number */
+    const char *cache_folder;  /* where it lies, made with mode 0700; needed with cache_disk */
+    uint64_t max_body;         /* bytes of a request; 0: 32 MiB */
+    uint32_t timeout_s;        /* of a client that sends or reads nothing; 0: 60 */
+    bool thinking;             /* default of requests that do not say */
     bool drop_thinking; /* thoughts of earlier turns are not read again (the template's rule) */
     jl_session_params
         session; /* n_ctx, n_ubatch, n_threads, KV types, cpu_mask; the rest is computed */
-    void (*log)(void *ctx, jl_log_level level, const char *line); /* NULL: nothing is logged */
+    /* NULL: nothing is logged. May be called from several threads. */
+    void (*log)(void *ctx, jl_log_level level, const char *line);
     void *log_ctx;
 } jl_server_params;
 

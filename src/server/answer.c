@@ -362,6 +362,9 @@ static void log_usage(jl_answer *a)
 
     snprintf(a->ex->note, sizeof a->ex->note, "prompt %zu cached %zu generated %zu", u.n_prompt,
              u.n_cached, u.n_generated);
+    jl_server_log(a->s, JL_LOG_DEBUG,
+                  "%s: waited %.1f ms, read %zu tokens in %.1f ms, wrote %zu in %.1f ms", a->id,
+                  u.queue_ms, u.n_prompt - u.n_cached, u.prompt_ms, u.n_generated, u.decode_ms);
 }
 
 static void answer_done(jl_answer *a)

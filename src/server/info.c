@@ -66,6 +66,13 @@ void jl_get_slots(jl_exchange *ex)
     jl_ex_json(ex, 200, list);
 }
 
+static double kv_token_bytes(const jl_server *s)
+{
+    return (double)(jl_session_block_bytes(s->session, JL_BLOCK_GLOBAL) +
+                    jl_session_block_bytes(s->session, JL_BLOCK_WINDOW)) /
+           JL_BLOCK_TOKENS;
+}
+
 /* One metric in Prometheus' text format. */
 typedef struct {
     const char *name, *type, *help;
@@ -107,6 +114,21 @@ void jl_get_metrics(jl_exchange *ex)
         {"cache_hits_total", "counter", "requests that found a prefix", (double)st.prefix.n_hits},
         {"cache_misses_total", "counter", "requests that found none", (double)st.prefix.n_misses},
         {"cache_evicted_total", "counter", "entries dropped", (double)st.prefix.n_evicted},
+        {"kv_used_bytes", "gauge", "KV cache in use; what sequences share is counted once",
+         (double)st.kv_used},
+        {"kv_token_bytes", "gauge", "KV cache that one more token takes", kv_token_bytes(s)},
+        {"disk_bytes", "gauge", "cache on disk", (double)st.disk.store.n_bytes},
+        {"disk_records", "gauge", "records of this model in it", (double)st.disk.store.n_records},
+        {"disk_written_bytes_total", "counter", "bytes written to it",
+         (double)st.disk.store.n_written_bytes},
+        {"disk_loaded_tokens_total", "counter", "tokens taken from it",
+         (double)st.disk.n_loaded_tokens},
+        {"disk_loads_failed_total", "counter", "loads that met a damaged record",
+         (double)st.disk.n_loads_failed},
+        {"disk_damaged_total", "counter", "damaged records dropped",
+         (double)st.disk.store.n_damaged},
+        {"disk_evicted_total", "counter", "records dropped to make room",
+         (double)st.disk.store.n_evicted},
         {"cpu_seconds_total", "counter", "processor time of this process", jl_time_cpu()},
         {"memory_peak_bytes", "gauge", "peak resident memory", (double)jl_memory_peak()},
     };

@@ -202,6 +202,7 @@ struct jl_server {
     jl_error chat_err; /* why */
     jl_scheduler *scheduler;
     jl_turns *turns;
+    jl_disk *disk;       /* NULL: none */
     jl_token_tree *tree; /* made when first needed */
     char name[128], alias[128], host[64];
     char *api_key;

@@ -14,6 +14,8 @@ typedef struct {
     const int32_t *tokens; /* of an entry: owned */
     size_t n;              /* of an entry */
     uint64_t used_at;      /* tick of the last use */
+    uint64_t id;           /* of an entry: tick of its making */
+    bool saved;            /* of an entry: stored elsewhere */
 } slot;
 
 struct jl_prefix {
@@ -78,17 +80,15 @@ static bool goes_before(const slot *a, const slot *b)
 bool jl_prefix_evict(jl_prefix *p, bool small)
 {
     int32_t worst = -1;
-    uint32_t n_large = 0;
 
     for (uint32_t i = 0; i < p->n_seq; i++) {
         const slot *s = &p->slots[i];
         if (s->state != SLOT_ENTRY)
             continue;
-        n_large += !s->kind.small;
         if (worst < 0 || goes_before(s, &p->slots[worst]))
             worst = (int32_t)i;
     }
-    if (worst < 0 || (small && !p->slots[worst].kind.small && n_large <= 1))
+    if (worst < 0 || (small && !p->slots[worst].kind.small))
         return false;
     slot_clear(p, worst);
     p->n_evicted++;
@@ -176,8 +176,14 @@ static bool make_entry(jl_prefix *p, int32_t seq, const int32_t *tokens, size_t 
     if (!copy)
         return false;
     memcpy(copy, tokens, n * sizeof *copy);
-    p->slots[seq] =
-        (slot){.state = SLOT_ENTRY, .kind = kind, .tokens = copy, .n = n, .used_at = ++p->tick};
+    ++p->tick;
+    p->slots[seq] = (slot){.state = SLOT_ENTRY,
+                           .kind = kind,
+                           .tokens = copy,
+                           .n = n,
+                           .used_at = p->tick,
+                           .id = p->tick,
+                           .saved = kind.small};
     return true;
 }
 
@@ -203,7 +209,8 @@ void jl_prefix_checkpoint(jl_prefix *p, int32_t seq, const int32_t *tokens, size
     if (same >= 0) {
         p->slots[same].used_at = ++p->tick;
         p->slots[same].kind.checkpoint = true;
-        p->slots[same].kind.small = p->slots[same].kind.small && kind.small;
+        if (p->slots[same].kind.small && !kind.small)
+            p->slots[same].kind.small = p->slots[same].saved = false;
         return;
     }
     int32_t dst = find_free(p);
@@ -218,6 +225,33 @@ void jl_prefix_checkpoint(jl_prefix *p, int32_t seq, const int32_t *tokens, size
 void jl_prefix_give_back(jl_prefix *p, int32_t seq)
 {
     slot_clear(p, seq);
+}
+
+bool jl_prefix_unsaved(const jl_prefix *p, jl_prefix_entry *out)
+{
+    const slot *first = NULL;
+
+    for (uint32_t i = 0; i < p->n_seq; i++) {
+        const slot *s = &p->slots[i];
+        if (s->state == SLOT_ENTRY && !s->saved && (!first || s->id < first->id))
+            first = s;
+    }
+    if (first)
+        *out = (jl_prefix_entry){(int32_t)(first - p->slots), first->id, first->tokens, first->n};
+    return first != NULL;
+}
+
+const int32_t *jl_prefix_tokens(const jl_prefix *p, int32_t seq, uint64_t id)
+{
+    const slot *s = &p->slots[seq];
+
+    return s->state == SLOT_ENTRY && s->id == id ? s->tokens : NULL;
+}
+
+void jl_prefix_saved(jl_prefix *p, int32_t seq, uint64_t id)
+{
+    if (jl_prefix_tokens(p, seq, id))
+        p->slots[seq].saved = true;
 }
 
 void jl_prefix_get_stats(const jl_prefix *p, jl_prefix_stats *out)

@@ -48,9 +48,24 @@ void jl_prefix_checkpoint(jl_prefix *p, int32_t seq, const int32_t *tokens, size
                           jl_prefix_kind kind);
 /* Clears a running sequence. */
 void jl_prefix_give_back(jl_prefix *p, int32_t seq);
-/* Drops the entry that is least worth keeping; false if there is none (for a small request: none of
- * small requests, and only one of the others). */
+/* Drops the entry that is least worth keeping; false if there is none. For a small request only
+ * entries of small ones go. */
 bool jl_prefix_evict(jl_prefix *p, bool small);
+
+/* ---- entries that are to be stored elsewhere: all but those of small requests ------------- */
+
+typedef struct {
+    int32_t seq;
+    uint64_t id;           /* of this entry: a sequence holds others later */
+    const int32_t *tokens; /* [n], the entry's */
+    size_t n;
+} jl_prefix_entry;
+
+/* The oldest entry that has not been reported as saved; false: none. */
+bool jl_prefix_unsaved(const jl_prefix *p, jl_prefix_entry *out);
+void jl_prefix_saved(jl_prefix *p, int32_t seq, uint64_t id);
+/* Tokens of an entry; NULL: it is gone. */
+const int32_t *jl_prefix_tokens(const jl_prefix *p, int32_t seq, uint64_t id);
 
 void jl_prefix_get_stats(const jl_prefix *p, jl_prefix_stats *out);
 

@@ -8,8 +8,9 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "server/spill.h"
 
-enum { SLICE_START = 32, SLICE_MIN = 4, MIN_BRANCH = 16, MIN_MARK_STEP = 128 };
+enum { SLICE_START = 32, SLICE_MIN = 4, MIN_BRANCH = 16, MIN_MARK_STEP = 128, FLUSH_S = 10 };
 
 struct jl_scheduler {
     jl_session *session;
@@ -22,6 +23,7 @@ struct jl_scheduler {
     jl_job *queue;
     uint32_t n_queued;
     bool stop;
+    bool poked; /* something has come that a sleeping engine must look at */
     jl_scheduler_stats stats;
 
     /* The engine thread's. */
@@ -35,11 +37,23 @@ struct jl_scheduler {
     uint32_t n_pieces;
     uint32_t n_answers; /* pieces that continue an answer */
     size_t n_slice;     /* tokens of prompts in the pieces */
+    jl_spill spill;     /* if there is a disk */
 };
 
 static bool is_answering(const jl_job *j)
 {
     return j->n_tokens - j->n_past == 1;
+}
+
+/* Makes the engine thread look at what has changed. */
+static void poke(void *ctx)
+{
+    jl_scheduler *s = ctx;
+
+    jl_lock_take(s->lock);
+    s->poked = true;
+    jl_lock_wake(s->lock);
+    jl_lock_leave(s->lock);
 }
 
 /* ---- jobs come and go ------------------------------------------------------------------- */
@@ -49,10 +63,18 @@ static void job_end(jl_scheduler *s, jl_job *j, jl_job_end end, const jl_error *
     j->stats.end_ns = jl_time_ns();
     atomic_store(&j->reading, false);
     jl_lock_take(s->lock);
+    s->poked = true; /* another one may start */
     s->stats.n_cancelled += end == JL_JOB_CANCELLED;
     s->stats.n_failed += end == JL_JOB_FAILED;
     jl_lock_leave(s->lock);
     j->events->on_end(j->ctx, end, err);
+}
+
+static void load_end(jl_scheduler *s, jl_job *j)
+{
+    if (j->load)
+        jl_disk_load_end(s->params.disk, j->load);
+    j->load = NULL;
 }
 
 /* Takes a running job off; what it has read becomes a cache entry. */
@@ -64,6 +86,7 @@ static void job_finish(jl_scheduler *s, uint32_t index, jl_job_end end, const jl
     s->n_running--;
     memmove(&s->running[index], &s->running[index + 1],
             (s->n_running - index) * sizeof *s->running);
+    load_end(s, j);
     if (j->n_past > 0 && end != JL_JOB_FAILED)
         jl_prefix_keep(s->prefix, j->seq, j->tokens, (jl_prefix_kind){.small = j->small});
     else
@@ -112,6 +135,116 @@ static bool should_wait(jl_scheduler *s, const jl_job *j)
     return false;
 }
 
+/* ---- from the disk ---------------------------------------------------------------------- */
+
+/* Starts to load what the disk has of the tokens, if that is a block more than memory has. */
+static bool load_start(jl_scheduler *s, jl_job *j)
+{
+    jl_disk *disk = s->params.disk;
+    int32_t src;
+
+    if (!disk)
+        return false;
+    const size_t in_memory = jl_prefix_find(s->prefix, j->tokens, j->n_tokens, &src);
+    const size_t on_disk = jl_disk_find(disk, j->tokens, j->n_tokens - 1);
+    if (on_disk < in_memory + JL_BLOCK_TOKENS)
+        return false;
+    j->load = jl_disk_load(disk, j->tokens, on_disk);
+    j->n_loads = on_disk;
+    return j->load != NULL;
+}
+
+static void count_cached(jl_scheduler *s, jl_job *j)
+{
+    if (j->counted)
+        return; /* it had to make room once, and was counted then */
+    j->counted = true;
+    j->stats.n_cached = j->n_past;
+    jl_lock_take(s->lock);
+    s->stats.n_prompt_cached += j->n_past;
+    jl_lock_leave(s->lock);
+}
+
+/* The sequence gets what memory has of the tokens. */
+static void fork_prefix(jl_scheduler *s, jl_job *j)
+{
+    j->n_past = jl_prefix_fork(s->prefix, j->tokens, j->n_tokens, j->seq);
+    jl_prefix_announce(s->prefix, j->seq, j->tokens);
+    count_cached(s, j);
+}
+
+static jl_status put_block(jl_scheduler *s, jl_job *j, const jl_block *b)
+{
+    jl_status status;
+
+    do {
+        status = jl_seq_put_block(s->session, j->seq, b->kind, b->index, b->cells, NULL);
+    } while (status == JL_TOO_LARGE && jl_prefix_evict(s->prefix, j->small));
+    jl_free(b->data);
+    return status;
+}
+
+/* The load has ended, well or not. A damaged block is gone from the disk, so another try finds a
+ * shorter beginning. */
+static void load_ended(jl_scheduler *s, jl_job *j, bool ok, bool again)
+{
+    load_end(s, j);
+    if (ok && jl_seq_put_done(s->session, j->seq, j->n_loads, NULL) == JL_OK) {
+        j->n_past = j->n_loads;
+        jl_prefix_announce(s->prefix, j->seq, j->tokens);
+        count_cached(s, j);
+        return;
+    }
+    jl_seq_clear(s->session, j->seq);
+    if (!again || !load_start(s, j))
+        fork_prefix(s, j);
+}
+
+/* Takes what has been read; beside running answers one block at a time. */
+static void load_more(jl_scheduler *s, jl_job *j, bool beside)
+{
+    jl_block b;
+
+    while (j->load) {
+        switch (jl_disk_load_next(s->params.disk, j->load, &b)) {
+        case JL_LOAD_WAITS:
+            return;
+        case JL_LOAD_DONE:
+            load_ended(s, j, true, false);
+            return;
+        case JL_LOAD_FAILED:
+            load_ended(s, j, false, true);
+            break;
+        case JL_LOAD_BLOCK:
+            if (put_block(s, j, &b) != JL_OK)
+                load_ended(s, j, false, false); /* no room: read it */
+            else if (beside)
+                return;
+            break;
+        }
+    }
+}
+
+static uint32_t n_runnable(const jl_scheduler *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_running; i++)
+        n += s->running[i]->load == NULL;
+    return n;
+}
+
+static void take_loads(jl_scheduler *s)
+{
+    const bool beside = n_runnable(s) > 0;
+
+    for (uint32_t i = 0; i < s->n_running; i++)
+        if (s->running[i]->load)
+            load_more(s, s->running[i], beside);
+}
+
+/* ---- jobs start ------------------------------------------------------------------------- */
+
 static bool job_start(jl_scheduler *s, jl_job *j)
 {
     const int32_t seq = jl_prefix_take(s->prefix, j->small);
@@ -119,12 +252,12 @@ static bool job_start(jl_scheduler *s, jl_job *j)
     if (seq < 0)
         return false;
     j->seq = seq;
-    j->n_past = jl_prefix_fork(s->prefix, j->tokens, j->n_tokens, seq);
-    jl_prefix_announce(s->prefix, seq, j->tokens);
+    j->n_past = 0;
+    if (!load_start(s, j))
+        fork_prefix(s, j);
     atomic_store(&j->reading, true);
     if (j->stats.start_ns == 0) {
         j->stats.start_ns = jl_time_ns();
-        j->stats.n_cached = j->n_past;
         for (size_t i = 0; i < j->n_prompt; i++)
             jl_sampler_accept(j->sampler, j->tokens[i]);
     }
@@ -168,28 +301,42 @@ static void drop_cancelled(jl_scheduler *s)
             job_finish(s, i, JL_JOB_CANCELLED, NULL);
 }
 
-static void admit(jl_scheduler *s)
+/* The first job of the queue that need not wait for another; NULL: none. */
+static jl_job *next_job(jl_scheduler *s)
 {
-    if (s->crowded)
-        return;
+    jl_job *j = NULL;
+
     jl_lock_take(s->lock);
-    for (jl_job **link = &s->queue; *link && s->n_running < s->params.n_parallel;) {
-        if (should_wait(s, *link)) {
-            link = &(*link)->next;
-            continue;
-        }
-        jl_job *j = queue_remove(s, link);
-        if (!job_start(s,
-                       j)) { /* cannot happen while n_running < n_parallel; wait for a sequence */
-            j->next = *link;
-            *link = j;
-            s->n_queued++;
+    for (jl_job **link = &s->queue; *link && !j; link = &(*link)->next)
+        if (!should_wait(s, *link)) {
+            j = queue_remove(s, link);
+            s->stats.n_jobs++;
             break;
         }
-        s->stats.n_jobs++;
-        s->stats.n_prompt_cached += j->stats.n_cached;
-    }
     jl_lock_leave(s->lock);
+    return j;
+}
+
+static void put_back(jl_scheduler *s, jl_job *j)
+{
+    jl_lock_take(s->lock);
+    j->next = s->queue;
+    s->queue = j;
+    s->n_queued++;
+    jl_lock_leave(s->lock);
+}
+
+static void admit(jl_scheduler *s)
+{
+    while (!s->crowded && s->n_running < s->params.n_parallel) {
+        jl_job *j = next_job(s);
+        if (!j)
+            return;
+        if (!job_start(s, j)) { /* cannot happen while n_running < n_parallel */
+            put_back(s, j);
+            return;
+        }
+    }
 }
 
 /* ---- a step ----------------------------------------------------------------------------- */
@@ -222,7 +369,7 @@ static void plan(jl_scheduler *s)
     s->n_pieces = 0;
     s->n_slice = 0;
     for (uint32_t i = 0; i < s->n_running; i++)
-        if (is_answering(s->running[i]))
+        if (!s->running[i]->load && is_answering(s->running[i]))
             add_piece(s, s->running[i], 1);
     s->n_answers = s->n_pieces;
 
@@ -231,7 +378,7 @@ static void plan(jl_scheduler *s)
         budget = s->slice + s->n_answers < budget ? s->slice : budget - s->n_answers;
     for (uint32_t k = 0; k < s->n_running && budget > 0; k++) {
         jl_job *j = s->running[(s->turn + k) % s->n_running];
-        if (is_answering(j))
+        if (j->load || is_answering(j))
             continue;
         const size_t n = slice_of(j, budget);
         add_piece(s, j, n);
@@ -360,12 +507,11 @@ static void make_room(jl_scheduler *s, const jl_error *why)
     }
     s->crowded = true;
     s->n_running--;
+    load_end(s, youngest);
     jl_prefix_give_back(s->prefix, youngest->seq);
     youngest->n_past = 0;
+    put_back(s, youngest);
     jl_lock_take(s->lock);
-    youngest->next = s->queue;
-    s->queue = youngest;
-    s->n_queued++;
     s->stats.n_preempted++;
     jl_lock_leave(s->lock);
 }
@@ -402,32 +548,54 @@ static void publish(jl_scheduler *s)
     s->stats.n_running = s->n_running;
     s->stats.n_queued = s->n_queued;
     s->stats.slice = s->slice;
+    s->stats.kv_used = jl_session_kv_used(s->session);
     s->stats.n_reading = 0;
     for (uint32_t i = 0; i < s->n_running; i++)
         s->stats.n_reading += !is_answering(s->running[i]);
 }
 
 /* Waits for work; false when the thread is to end. */
-static bool wait_for_work(jl_scheduler *s)
+static bool wait_for_work(jl_scheduler *s, bool more)
 {
     jl_lock_take(s->lock);
     publish(s);
-    while (!s->stop && s->n_running == 0 && !s->queue)
+    while (!s->stop && !s->poked && !more && n_runnable(s) == 0)
         jl_lock_wait(s->lock);
+    s->poked = false;
     const bool go_on = !s->stop;
     jl_lock_leave(s->lock);
     return go_on;
 }
 
+/* What the cache holds goes to the disk before the end, if the disk is quick enough. */
+static void flush_spill(jl_scheduler *s)
+{
+    const uint64_t until = jl_time_ns() + FLUSH_S * 1000000000ull;
+    jl_spill_state state = JL_SPILL_MORE;
+
+    while (state != JL_SPILL_IDLE && jl_time_ns() < until) {
+        jl_lock_take(s->lock);
+        while (state == JL_SPILL_BLOCKED && !s->poked)
+            jl_lock_wait(s->lock);
+        s->poked = false;
+        jl_lock_leave(s->lock);
+        state = jl_spill_step(&s->spill);
+    }
+}
+
 static void engine_main(void *ctx)
 {
     jl_scheduler *s = ctx;
+    jl_spill_state spill = JL_SPILL_IDLE;
 
-    while (wait_for_work(s)) {
+    while (wait_for_work(s, spill == JL_SPILL_MORE)) {
         drop_cancelled(s);
         admit(s);
-        if (s->n_running > 0)
+        take_loads(s);
+        if (n_runnable(s) > 0)
             step(s);
+        if (s->params.disk)
+            spill = jl_spill_step(&s->spill);
     }
     jl_lock_take(s->lock);
     for (jl_job *j = s->queue; j; j = j->next)
@@ -436,6 +604,8 @@ static void engine_main(void *ctx)
     for (uint32_t i = 0; i < s->n_running; i++)
         atomic_store(&s->running[i]->cancelled, true);
     drop_cancelled(s);
+    if (s->params.disk)
+        flush_spill(s);
 }
 
 static jl_status create_parts(jl_scheduler *s, jl_error *err)
@@ -449,6 +619,9 @@ static jl_status create_parts(jl_scheduler *s, jl_error *err)
         return jl_fail(err, JL_NO_MEMORY, "no memory for %u parallel requests", p->n_parallel);
     JL_TRY(jl_prefix_create(s->session, p->n_parallel + p->n_cache, &s->prefix, err));
     JL_TRY(jl_lock_create(&s->lock, err));
+    jl_spill_init(&s->spill, s->session, s->prefix, p->disk, p->disk_bytes);
+    if (p->disk)
+        jl_disk_on_progress(p->disk, poke, s);
     return jl_thread_start(engine_main, s, &s->thread, err);
 }
 
@@ -487,6 +660,9 @@ void jl_scheduler_destroy(jl_scheduler *s)
         jl_session_cancel(s->session);
         jl_thread_join(s->thread);
     }
+    if (s->params.disk)
+        jl_disk_on_progress(s->params.disk, NULL, NULL);
+    jl_spill_free(&s->spill);
     jl_prefix_destroy(s->prefix);
     jl_lock_destroy(s->lock);
     jl_free(s->running);
@@ -528,6 +704,8 @@ jl_status jl_scheduler_submit(jl_scheduler *s, jl_job *const *jobs, size_t n_job
             j->next = NULL;
             j->n_tokens = j->n_prompt;
             j->n_past = 0;
+            j->load = NULL;
+            j->counted = false;
             j->stats = (jl_job_stats){.submit_ns = jl_time_ns()};
             atomic_store(&j->cancelled, false);
             atomic_store(&j->reading, false);
@@ -536,6 +714,7 @@ jl_status jl_scheduler_submit(jl_scheduler *s, jl_job *const *jobs, size_t n_job
         }
         s->n_queued += (uint32_t)n_jobs;
         s->stats.n_queued = s->n_queued;
+        s->poked = true;
         jl_lock_wake(s->lock);
     }
     jl_lock_leave(s->lock);
@@ -548,6 +727,7 @@ void jl_scheduler_cancel(jl_scheduler *s, jl_job *job)
     /* One token more is quicker than computing this step again for everybody. */
     if (atomic_load(&job->reading))
         jl_session_cancel(s->session);
+    poke(s);
 }
 
 void jl_scheduler_get_stats(jl_scheduler *s, jl_scheduler_stats *out)
@@ -556,4 +736,6 @@ void jl_scheduler_get_stats(jl_scheduler *s, jl_scheduler_stats *out)
     *out = s->stats;
     out->n_queued = s->n_queued;
     jl_lock_leave(s->lock);
+    if (s->params.disk)
+        jl_disk_get_stats(s->params.disk, &out->disk);
 }

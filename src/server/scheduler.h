@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "joule/joule.h"
+#include "server/disk.h"
 #include "server/prefix.h"
 
 typedef struct jl_scheduler jl_scheduler;
@@ -61,7 +62,10 @@ struct jl_job {
     atomic_bool reading; /* its prompt is being read */
     jl_job *next;
     int32_t seq;
-    size_t n_past; /* tokens the sequence holds */
+    size_t n_past;  /* tokens the sequence holds */
+    jl_load *load;  /* blocks on their way from the disk; NULL: none */
+    size_t n_loads; /* tokens that it brings */
+    bool counted;   /* stats.n_cached is set */
 };
 
 typedef struct {
@@ -70,6 +74,8 @@ typedef struct {
     uint32_t n_cache;      /* sequences of the session beyond n_parallel, for the prefix cache */
     uint32_t max_stall_ms; /* longest wait of running answers for a slice of a prompt; 0: 500 */
     uint32_t n_ubatch;     /* of the session */
+    jl_disk *disk;         /* NULL: nothing is stored; must outlive the scheduler */
+    uint64_t disk_bytes;   /* most bytes of one sequence on the disk */
 } jl_scheduler_params;
 
 typedef struct {
@@ -80,6 +86,8 @@ typedef struct {
     double read_s, decode_s; /* seconds spent in steps that read prompts, and in others */
     double step_max_s;       /* longest step while an answer was running */
     uint32_t slice;          /* prompt tokens per step beside running answers, at present */
+    uint64_t kv_used;        /* bytes of the KV cache in use */
+    jl_disk_stats disk;
     jl_prefix_stats prefix;
 } jl_scheduler_stats;
 

@@ -130,6 +130,35 @@ static jl_status set_names(jl_server *s, jl_error *err)
     return JL_OK;
 }
 
+static void log_from_disk(void *ctx, jl_log_level level, const char *line)
+{
+    jl_server_log(ctx, level, "%s", line);
+}
+
+/* The disk is a convenience: without it the server works as well, and says so. */
+static void start_disk(jl_server *s)
+{
+    const jl_store_params p = {.folder = s->params.cache_folder,
+                               .max_bytes = s->params.cache_disk,
+                               .max_daily = s->params.cache_disk_daily,
+                               .log = log_from_disk,
+                               .log_ctx = s};
+    jl_disk_stats st;
+    jl_error err;
+
+    if (p.max_bytes == 0 || !p.folder)
+        return;
+    if (jl_disk_create(s->model, s->session, &p, &s->disk, &err) != JL_OK) {
+        jl_server_log(s, JL_LOG_ERROR, "no cache on disk: %s", err.text);
+        return;
+    }
+    jl_disk_get_stats(s->disk, &st);
+    jl_server_log(s, JL_LOG_INFO,
+                  "cache on disk: %s, %.2f of at most %.2f GB, conversations in "
+                  "plain form",
+                  p.folder, (double)st.store.n_bytes / 1e9, (double)p.max_bytes / 1e9);
+}
+
 static jl_status start_engine(jl_server *s, jl_error *err)
 {
     jl_session_params sp;
@@ -140,10 +169,13 @@ static jl_status start_engine(jl_server *s, jl_error *err)
 
     if (jl_chat_create(s->model, &s->chat, &s->chat_err) != JL_OK)
         s->chat = NULL; /* plain completions still work; chat requests are told why they do not */
-    JL_TRY(jl_turns_create(s->chat, s->model, TURNS_BYTES, &s->turns, err));
     JL_TRY(jl_server_session_params(s->model, &s->params, &sp, err));
     JL_TRY(jl_session_create(s->model, &sp, &s->session, err));
+    start_disk(s);
+    JL_TRY(jl_turns_create(s->chat, s->model, TURNS_BYTES, s->disk, &s->turns, err));
     pp.n_ubatch = sp.n_ubatch;
+    pp.disk = s->disk;
+    pp.disk_bytes = s->params.cache_disk;
     s->n_ctx = jl_session_n_ctx(s->session);
     return jl_scheduler_create(s->session, &pp, &s->scheduler, err);
 }
@@ -269,8 +301,9 @@ void jl_server_destroy(jl_server *s)
     for (int i = 0; i < 2; i++)
         if (s->stop_pipe[i] >= 0)
             evutil_closesocket(s->stop_pipe[i]);
-    jl_session_destroy(s->session);
     jl_turns_destroy(s->turns);
+    jl_disk_destroy(s->disk);
+    jl_session_destroy(s->session);
     jl_token_tree_destroy(s->tree);
     jl_chat_destroy(s->chat);
     jl_lock_destroy(s->lock);

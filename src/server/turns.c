@@ -27,24 +27,8 @@ struct jl_turns {
     size_t n_turns;
     size_t used_bytes, max_bytes;
     uint64_t tick, seed;
+    jl_disk *disk; /* NULL: none */
 };
-
-jl_status jl_turns_create(const jl_chat *chat, const jl_model *model, size_t max_bytes,
-                          jl_turns **out, jl_error *err)
-{
-    jl_turns *t = jl_calloc(1, sizeof *t);
-
-    if (!t)
-        return jl_fail(err, JL_NO_MEMORY, "out of memory");
-    t->chat = chat;
-    t->model = model;
-    t->max_bytes = max_bytes;
-    t->turn_end = jl_token_find(model, "<turn|>");
-    t->tool_response = jl_token_find(model, "<|tool_response>");
-    t->seed = jl_time_ns() ^ (uint64_t)(uintptr_t)t; /* keys cannot be predicted by a client */
-    *out = t;
-    return JL_OK;
-}
 
 static void drop(jl_turns *t, size_t i)
 {
@@ -60,6 +44,62 @@ void jl_turns_destroy(jl_turns *t)
     while (t->n_turns > 0)
         drop(t, t->n_turns - 1);
     jl_free(t);
+}
+
+static bool add(jl_turns *t, jl_turn_key key, bool thought, const int32_t *tokens, size_t n)
+{
+    int32_t *copy = n && n * sizeof *copy <= t->max_bytes ? jl_malloc(n * sizeof *copy) : NULL;
+
+    if (!copy)
+        return false;
+    memcpy(copy, tokens, n * sizeof *copy);
+    t->turns[t->n_turns++] =
+        (turn){.key = key, .tokens = copy, .n = n, .used_at = ++t->tick, .thought = thought};
+    t->used_bytes += n * sizeof *copy;
+    return true;
+}
+
+/* A turn of an earlier process, the newest first; false: no more fit. */
+static bool recall(void *ctx, jl_record_id id, const uint8_t *data, size_t n_bytes)
+{
+    jl_turns *t = ctx;
+
+    if (t->n_turns == MAX_TURNS || t->used_bytes + n_bytes > t->max_bytes)
+        return false;
+    if (n_bytes % sizeof(int32_t) == 0)
+        (void)add(t, id.hash, id.index & 1, (const int32_t *)(const void *)data,
+                  n_bytes / sizeof(int32_t));
+    return true;
+}
+
+/* The newest must be used last. */
+static void reverse_ages(jl_turns *t)
+{
+    for (size_t i = 0; i < t->n_turns; i++)
+        t->turns[i].used_at = t->tick + 1 - t->turns[i].used_at;
+}
+
+jl_status jl_turns_create(const jl_chat *chat, const jl_model *model, size_t max_bytes,
+                          jl_disk *disk, jl_turns **out, jl_error *err)
+{
+    jl_turns *t = jl_calloc(1, sizeof *t);
+
+    if (!t)
+        return jl_fail(err, JL_NO_MEMORY, "out of memory");
+    t->chat = chat;
+    t->model = model;
+    t->max_bytes = max_bytes;
+    t->disk = disk;
+    t->turn_end = jl_token_find(model, "<turn|>");
+    t->tool_response = jl_token_find(model, "<|tool_response>");
+    /* keys cannot be predicted by a client */
+    t->seed = disk ? jl_store_seed(jl_disk_store(disk)) : jl_time_ns() ^ (uint64_t)(uintptr_t)t;
+    if (disk) {
+        jl_store_each(jl_disk_store(disk), JL_RECORD_TURN, recall, t);
+        reverse_ages(t);
+    }
+    *out = t;
+    return JL_OK;
 }
 
 /* ---- keys ------------------------------------------------------------------------------- */
@@ -334,14 +374,7 @@ void jl_turns_remember(jl_turns *t, const jl_turn_prompt *prompt, const jl_chat_
     if (same)
         drop(t, (size_t)(same - t->turns));
     make_room(t, n * sizeof *tokens);
-    int32_t *copy = n && n * sizeof *copy <= t->max_bytes ? jl_malloc(n * sizeof *copy) : NULL;
-    if (!copy)
-        return;
-    memcpy(copy, tokens, n * sizeof *copy);
-    t->turns[t->n_turns++] = (turn){.key = key,
-                                    .tokens = copy,
-                                    .n = n,
-                                    .used_at = ++t->tick,
-                                    .thought = answer->reasoning.len > 0 || prompt->open_thought};
-    t->used_bytes += n * sizeof *copy;
+    const bool thought = answer->reasoning.len > 0 || prompt->open_thought;
+    if (add(t, key, thought, tokens, n) && t->disk)
+        jl_disk_write_turn(t->disk, key, thought, tokens, n);
 }

@@ -6,12 +6,11 @@
 #define JL_SERVER_TURNS_H
 
 #include "joule/chat.h"
+#include "server/disk.h"
 
 typedef struct jl_turns jl_turns;
 
-typedef struct {
-    uint64_t lo, hi;
-} jl_turn_key;
+typedef jl_hash jl_turn_key;
 
 /* What was rendered; the key of the conversation and what is needed to remember its answer. */
 typedef struct {
@@ -28,9 +27,11 @@ typedef struct {
     size_t tools_len;
 } jl_turn_options;
 
-/* Keeps at most max_bytes, the least recently used turns go first. */
+/* Keeps at most max_bytes, the least recently used turns go first. disk: turns of earlier processes
+ * are taken from it, new ones written to it; NULL: none. */
 JL_MUST_CHECK jl_status jl_turns_create(const jl_chat *chat, const jl_model *model,
-                                        size_t max_bytes, jl_turns **out, jl_error *err);
+                                        size_t max_bytes, jl_disk *disk, jl_turns **out,
+                                        jl_error *err);
 void jl_turns_destroy(jl_turns *t); /* NULL is fine */
 
 /* Tokens for a conversation: a remembered start if there is one, the rest rendered. */

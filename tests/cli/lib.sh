@@ -11,7 +11,8 @@ for v in $(env | sed -n 's/^\(JOULE_[A-Z_]*\)=.*/\1/p'); do
 done
 unset NO_COLOR
 JOULE_DATA_DIR=$DATA
-export JOULE_DATA_DIR
+XDG_CACHE_HOME=$T/cache
+export JOULE_DATA_DIR XDG_CACHE_HOME
 M=$T/tiny.gguf
 n=0
 n_bad=0

@@ -227,7 +227,7 @@ static void test_limit(void **state)
     size_t n_known = 0;
     (void)state;
 
-    assert_ok(jl_turns_create(chat, model, 1000, &small, &err));
+    assert_ok(jl_turns_create(chat, model, 1000, NULL, &small, &err));
     jl_turns *const saved = turns;
     turns = small;
     for (int i = 0; i < 50; i++) {
@@ -275,7 +275,7 @@ static int setup(void **state)
 {
     jl_error err;
     (void)state;
-    return jl_turns_create(chat, model, 1 << 20, &turns, &err) == JL_OK ? 0 : -1;
+    return jl_turns_create(chat, model, 1 << 20, NULL, &turns, &err) == JL_OK ? 0 : -1;
 }
 
 static int teardown(void **state)
