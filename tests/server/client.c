@@ -130,7 +130,7 @@ reply client_request(int port, const char *path, const char *headers, const char
     assert_true(client_send(fd, head, (size_t)n));
     if (body)
         assert_true(client_send(fd, body, strlen(body)));
-    return client_read(fd, 60000);
+    return client_read(fd, CLIENT_SILENCE_MS);
 }
 
 reply client_json(int port, const char *path, json_t *body)

@@ -26,6 +26,9 @@ typedef struct {
     json_t *json; /* the body parsed; NULL if it is not JSON */
 } reply;
 
+/* Longest silence of a server that is only slow, on a busy machine. */
+enum { CLIENT_SILENCE_MS = 280000 };
+
 /* Connects; -1 on failure. */
 int client_connect(int port);
 bool client_send(int fd, const char *data, size_t len);
