@@ -186,6 +186,22 @@ static void anthropic_thinking(const json_t *thinking, json_t *out)
         json_object_set(out, "reasoning_budget", json_object_get(thinking, "budget_tokens"));
 }
 
+/* "output_config": {"format"}, or "output_format" as it was called in the beta. */
+static void anthropic_format(const json_t *body, json_t *out)
+{
+    const json_t *config = json_object_get(body, "output_config");
+    const json_t *format =
+        config ? json_object_get(config, "format") : json_object_get(body, "output_format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+
+    if (type && strcmp(type, "json_schema") == 0)
+        json_object_set_new(out, "response_format",
+                            json_pack("{s:s, s:{s:O*}}", "type", "json_schema", "json_schema",
+                                      "schema", json_object_get(format, "schema")));
+    else if (format) /* goes on as it is, and is refused further on */
+        json_object_set(out, "response_format", (json_t *)(uintptr_t)format);
+}
+
 json_t *jl_convert_messages(const json_t *body, jl_fault *f)
 {
     static const char *const names[] = {
@@ -202,6 +218,7 @@ json_t *jl_convert_messages(const json_t *body, jl_fault *f)
         json_object_set_new(out, "tools", anthropic_tools(json_object_get(body, "tools")));
     anthropic_choice(json_object_get(body, "tool_choice"), out);
     anthropic_thinking(json_object_get(body, "thinking"), out);
+    anthropic_format(body, out);
     return out;
 }
 

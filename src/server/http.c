@@ -358,11 +358,20 @@ static int check(jl_exchange *ex, jl_fault *f)
     return f->http;
 }
 
+static bool route_fits(const jl_route *r, const char *path)
+{
+    const size_t n = strlen(r->path);
+
+    if (r->path[n - 1] == '*')
+        return strncmp(r->path, path, n - 1) == 0 && path[n - 1];
+    return strcmp(r->path, path) == 0;
+}
+
 static const jl_route *find_route(const char *path, unsigned method, bool *path_known)
 {
     *path_known = false;
     for (const jl_route *r = jl_routes; r->path; r++) {
-        if (strcmp(r->path, path) != 0)
+        if (!route_fits(r, path))
             continue;
         *path_known = true;
         if (r->methods & method)
@@ -390,7 +399,7 @@ static const char *method_name(unsigned method)
 static const jl_wire *wire_of(const char *path)
 {
     for (const jl_route *r = jl_routes; r->path; r++)
-        if (strcmp(r->path, path) == 0)
+        if (route_fits(r, path))
             return r->wire;
     return &jl_wire_chat;
 }

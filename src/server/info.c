@@ -25,6 +25,22 @@ void jl_get_models(jl_exchange *ex)
     jl_ex_json(ex, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
 }
 
+/* Names of models hold no character that a path would have to escape, or come with it unescaped. */
+void jl_get_model(jl_exchange *ex)
+{
+    const jl_server *s = ex->s;
+    const char *id = ex->path + strlen("/v1/models/");
+    jl_fault f = {0};
+
+    if (jl_server_knows(s, id)) {
+        jl_ex_json(ex, 200, model_json(s, id));
+        return;
+    }
+    (void)jl_fault_set(&f, 404, "model_not_found", "model",
+                       "there is no model \"%.100s\"; this server has \"%s\"", id, s->name);
+    jl_ex_fault(ex, &f);
+}
+
 void jl_get_health(jl_exchange *ex)
 {
     jl_ex_json(ex, 200, json_pack("{s:s}", "status", "ok"));

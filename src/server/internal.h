@@ -83,7 +83,7 @@ struct jl_exchange {
     jl_server *s;
     struct evhttp_request *req; /* ours until the reply is complete */
     const jl_wire *wire;        /* how errors look */
-    char path[64];
+    char path[160];
     const char *method;
     uint64_t start_ns;
     int status; /* 0: not sent yet */
@@ -237,7 +237,7 @@ extern const jl_wire jl_wire_chat, jl_wire_text, jl_wire_messages, jl_wire_respo
 /* One handler per path, in wire_*.c and info.c. */
 jl_handler jl_post_chat, jl_post_text, jl_post_messages, jl_post_count_tokens, jl_post_responses,
     jl_post_ollama_chat, jl_post_ollama_generate, jl_get_ollama_tags, jl_post_ollama_show,
-    jl_get_ollama_version, jl_get_models, jl_get_health, jl_post_tokenize, jl_post_detokenize,
-    jl_get_metrics, jl_get_props, jl_get_slots;
+    jl_get_ollama_version, jl_get_models, jl_get_model, jl_get_health, jl_post_tokenize,
+    jl_post_detokenize, jl_get_metrics, jl_get_props, jl_get_slots;
 
 #endif

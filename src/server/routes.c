@@ -1,4 +1,4 @@
-/* All paths. */
+/* All paths. A star at the end stands for any name. */
 #include "server/internal.h"
 
 #define GET  EVHTTP_REQ_GET
@@ -16,6 +16,7 @@ const jl_route jl_routes[] = {
     {"/api/show", POST, &jl_wire_ollama_chat, jl_post_ollama_show},
     {"/api/version", GET, &jl_wire_ollama_chat, jl_get_ollama_version},
     {"/v1/models", GET, &jl_wire_chat, jl_get_models},
+    {"/v1/models/*", GET, &jl_wire_chat, jl_get_model},
     {"/health", GET, &jl_wire_chat, jl_get_health},
     {"/tokenize", POST, &jl_wire_chat, jl_post_tokenize},
     {"/detokenize", POST, &jl_wire_chat, jl_post_detokenize},

@@ -355,6 +355,45 @@ static void test_depth(void **state)
     replay_log_free(&log);
 }
 
+/* A whole file as an argument, with everything in it that ends strings elsewhere. */
+static void test_long_argument(void **state)
+{
+    (void)state;
+    static const char line[] =
+        "\tif (s[i] == '\"' || t[i] == '}') { puts(\"`a`, b:\\n\"); } // {[\n";
+    enum { N_LINES = 3000 };
+    const size_t n = sizeof line - 1;
+    char *text = malloc(N_LINES * n + 200);
+    uint64_t bits = 0x123456789abcdef0u;
+    assert_non_null(text);
+    size_t len = (size_t)sprintf(text, CALL "edit{filePath:" Q "a.c" Q ",newString:" Q);
+    for (int i = 0; i < N_LINES; i++, len += n)
+        memcpy(text + len, line, n);
+    len += (size_t)sprintf(text + len, Q ",oldString:" Q "x" Q "}" END);
+
+    const replay_params params = {tools, false, JL_FINISH_STOP};
+    replay_log whole, bytes, pieces;
+    replay(text, len, &params, NULL, NULL, &whole);
+    replay(text, len, &params, cut_everywhere, NULL, &bytes);
+    replay(text, len, &params, cut_by_bits, &bits, &pieces);
+    assert_false(whole.broken || bytes.broken || pieces.broken);
+    assert_string_equal(whole.log, bytes.log);
+    assert_string_equal(whole.log, pieces.log);
+    assert_null(strstr(whole.log, "\n!"));
+    assert_non_null(strstr(whole.log, "E0|whole\nF0|tool_calls\n"));
+    const char *arguments = strchr(whole.log, '{');
+    json_t *v = json_loadb(arguments, (size_t)(strstr(whole.log, "\nE0") - arguments), 0, NULL);
+    const json_t *made = json_object_get(v, "newString");
+    assert_int_equal(json_string_length(made), N_LINES * n);
+    assert_memory_equal(json_string_value(made), text + strlen(CALL "edit{filePath:" Q "a.c" Q
+                                                               ",newString:" Q), N_LINES * n);
+    json_decref(v);
+    replay_log_free(&whole);
+    replay_log_free(&bytes);
+    replay_log_free(&pieces);
+    free(text);
+}
+
 static void test_too_large(void **state)
 {
     (void)state;
@@ -415,8 +454,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),     cmocka_unit_test(test_splits),
-        cmocka_unit_test(test_depth),     cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_depth),     cmocka_unit_test(test_long_argument),
+        cmocka_unit_test(test_too_large), cmocka_unit_test(test_round_trip),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -10,6 +10,7 @@
 enum { N_RANDOM = 1000 };
 
 static jl_trie *trie;
+static FILE *samples; /* schemas and values for another judge; NULL: not wanted */
 
 /* ---- an independent check of values ----------------------------------------------------- */
 
@@ -178,7 +179,7 @@ static json_t *random_schema(uint64_t *seed, int depth, bool call)
     case 2: return json_pack("{s:[o, o]}", "enum", random_constant(seed), random_constant(seed));
     case 3: return json_pack("{s:o}", "const", random_constant(seed));
     case 4: return json_pack("{s:s, s:i}", "type", "integer", "minimum", 0);
-    case 5: return json_pack("{s:[s, s]}", "type", plain[walk_random(seed) % 5], "null");
+    case 5: return json_pack("{s:[s, s]}", "type", plain[walk_random(seed) % 4], "null");
     case 6: return random_union(seed, depth, call);
     case 7:
         s = json_pack("{s:s, s:o}", "type", "array", "items", random_schema(seed, depth + 1, call));
@@ -203,6 +204,17 @@ static json_t *random_document(uint64_t *seed, bool call)
 }
 
 /* ---- tests ------------------------------------------------------------------------------ */
+
+/* A line for scripts/check-schemas. */
+static void write_sample(const json_t *schema, const json_t *value)
+{
+    json_t *line = json_pack("{s:O, s:O}", "schema", schema, "value", value);
+    if (samples) {
+        json_dumpf(line, samples, JSON_COMPACT);
+        fputc('\n', samples);
+    }
+    json_decref(line);
+}
 
 static jl_automaton *compile(const jl_buf *text, jl_grammar **g)
 {
@@ -234,6 +246,7 @@ static void test_documents(void **state)
                                JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
         if (!v || !satisfies(schema, schema, v))
             fail_msg("%s\nis not satisfied by %s", dump, jl_buf_str(&document));
+        write_sample(schema, v);
         json_decref(v);
         jl_automaton_free(a);
         jl_grammar_free(g);
@@ -281,6 +294,8 @@ static void test_calls(void **state)
             const bool now = strcmp(m->calls[k].name, "now") == 0;
             if (!v || (now ? json_object_size(v) > 0 : !satisfies(schema, schema, v)))
                 fail_msg("%s", jl_buf_str(&reply));
+            if (!now)
+                write_sample(schema, v);
             json_decref(v);
         }
         jl_reply_free(&r);
@@ -355,11 +370,14 @@ static int teardown(void **state)
     return 0;
 }
 
-int main(void)
+/* test_grammar_schema FILE also writes what was made there. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_documents), cmocka_unit_test(test_calls),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_endless),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    samples = argc > 1 ? fopen(argv[1], "w") : NULL;
+    const int n_bad = cmocka_run_group_tests(tests, setup, teardown);
+    return samples && fclose(samples) != 0 ? 1 : n_bad;
 }

@@ -170,6 +170,30 @@ static void test_count_tokens(void **state)
     reply_free(&want);
 }
 
+/* Structured output, by its name of today and that of the beta. */
+static void test_messages_format(void **state)
+{
+    static const char *const formats[] = {
+        "{\"output_config\":{\"format\":{\"type\":\"json_schema\","
+        "\"schema\":" TOOL_PARAMETERS "}}}",
+        "{\"output_format\":{\"type\":\"json_schema\",\"schema\":" TOOL_PARAMETERS "}}",
+    };
+    (void)state;
+
+    for (size_t i = 0; i < 2; i++) {
+        json_t *body = anthropic(1, false);
+        json_t *format = parse(formats[i]);
+        json_object_update(body, format);
+        json_object_set_new(body, "max_tokens", json_integer(100));
+        json_decref(format);
+        reply r = post("/v1/messages", body);
+        json_t *v = parse(str(json_array_get(get(r.json, "content"), 0), "text"));
+        assert_city(v);
+        json_decref(v);
+        reply_free(&r);
+    }
+}
+
 /* ---- Responses -------------------------------------------------------------------------- */
 
 static json_t *responses(int seed, bool stream)
@@ -309,6 +333,12 @@ static void test_ollama_others(void **state)
     json_decref(v);
     reply_free(&r);
 
+    r = client_request(h.port, "/v1/models/tiny", NULL, NULL);
+    assert_string_equal(str(r.json, "id"), "tiny");
+    reply_free(&r);
+    r = client_request(h.port, "/v1/models/other", NULL, NULL);
+    assert_int_equal(r.status, 404);
+    reply_free(&r);
     r = client_request(h.port, "/api/tags", NULL, NULL);
     assert_string_equal(str(json_array_get(get(r.json, "models"), 0), "name"), "tiny");
     reply_free(&r);
@@ -335,6 +365,10 @@ static void test_errors(void **state)
         {"/v1/messages",
          "{\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\","
          "\"source\":{}}]}]}",
+         400},
+        {"/v1/messages",
+         "{\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+         "\"output_format\":{\"type\":\"xml\"}}",
          400},
         {"/v1/messages/count_tokens", "{}", 400},
         {"/v1/responses", "{}", 400},
@@ -388,7 +422,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages),       cmocka_unit_test(test_messages_stream),
-        cmocka_unit_test(test_messages_tools), cmocka_unit_test(test_count_tokens),
+        cmocka_unit_test(test_messages_tools), cmocka_unit_test(test_messages_format),
+        cmocka_unit_test(test_count_tokens),
         cmocka_unit_test(test_responses),      cmocka_unit_test(test_responses_tools),
         cmocka_unit_test(test_ollama_chat),    cmocka_unit_test(test_ollama_others),
         cmocka_unit_test(test_errors),
