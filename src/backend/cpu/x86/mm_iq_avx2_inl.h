@@ -4,6 +4,7 @@
 #define JL_BACKEND_CPU_X86_MM_IQ_AVX2_INL_H
 
 #include "backend/cpu/x86/mm_avx2_inl.h"
+#include "backend/cpu/x86/mm_iq3s_avx2_inl.h"
 #include "quant/unpack.h"
 
 enum { GRID_BIAS = 64 }; /* magnitudes of all grids are below 64 */
@@ -54,7 +55,6 @@ GRID_KERNEL(iq2_xxs, jl_block_iq2_xxs, false)
 GRID_KERNEL(iq2_xs, jl_block_iq2_xs, true)
 GRID_KERNEL(iq2_s, jl_block_iq2_s, true)
 GRID_KERNEL(iq3_xxs, jl_block_iq3_xxs, false)
-GRID_KERNEL(iq3_s, jl_block_iq3_s, false)
 
 ALWAYS void mm_iq_init(jl_cpu_kernels *k)
 {
