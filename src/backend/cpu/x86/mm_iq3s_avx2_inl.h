@@ -1,5 +1,6 @@
 /* IQ3_S for mm_avx2_inl.h. Indices of 9 bits are put together in vectors and looked up one by one,
- * which is about as fast as a gather instruction where that is fast, and much faster where it is not. */
+ * which is about as fast as a gather instruction where that is fast, and much faster where it is
+ * not. */
 #ifndef JL_BACKEND_CPU_X86_MM_IQ3S_AVX2_INL_H
 #define JL_BACKEND_CPU_X86_MM_IQ3S_AVX2_INL_H
 
