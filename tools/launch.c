@@ -52,7 +52,7 @@ static pid_t start_server(const opts *o, const char *log)
     if (pid != 0)
         return pid;
     setsid();
-    const int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    const int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
     if (fd >= 0) {
         dup2(fd, STDOUT_FILENO);
         dup2(fd, STDERR_FILENO);
@@ -84,18 +84,48 @@ static void stop_server(pid_t pid)
     }
 }
 
-/* Ctrl-C belongs to the client; this program waits for it. */
-static int run_client(const char *model)
+/* Whether a folder of PATH has the client: asked before a server is started in vain. */
+static bool has_client(void)
 {
+    const char *folder = jl_env("PATH");
+    char path[4096];
+
+    while (folder && *folder) {
+        const size_t n = strcspn(folder, ":");
+        snprintf(path, sizeof path, "%.*s/opencode", (int)n, folder);
+        if (access(path, X_OK) == 0)
+            return true;
+        folder += n + (folder[n] == ':');
+    }
+    fprintf(stderr, "joule: opencode is not installed; npm install -g opencode-ai does that\n");
+    return false;
+}
+
+/* The person's own arguments first, since one of them may be a command of the client. */
+static void client_args(const opts *o, const char *model, const char **argv)
+{
+    int n = 0;
+
+    argv[n++] = "opencode";
+    for (int i = 1; i < o->n_args; i++)
+        argv[n++] = o->args[i];
+    argv[n++] = "-m";
+    argv[n++] = model;
+    argv[n] = NULL;
+}
+
+/* Ctrl-C belongs to the client; this program waits for it. */
+static int run_client(const opts *o, const char *model)
+{
+    const char *argv[MAX_ARGS];
+
+    client_args(o, model, argv);
     signal(SIGINT, SIG_IGN);
     const pid_t pid = fork();
     if (pid == 0) {
         signal(SIGINT, SIG_DFL);
-        execlp("opencode", "opencode", "-m", model, (char *)NULL);
-        fprintf(stderr,
-                "joule: cannot start opencode: %s; install it with: npm install -g "
-                "opencode-ai\n",
-                strerror(errno));
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
+        fprintf(stderr, "joule: cannot start opencode: %s\n", strerror(errno));
         _exit(127);
     }
     int status = 0;
@@ -104,7 +134,7 @@ static int run_client(const char *model)
     return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAIL;
 }
 
-static const char *config_path(char *out, size_t cap)
+static char *config_path(char *out, size_t cap)
 {
     const char *xdg = jl_env("XDG_CONFIG_HOME");
     const char *home = jl_env("HOME");
@@ -118,7 +148,7 @@ static const char *config_path(char *out, size_t cap)
     return out;
 }
 
-static int launch(const char *id, int port, long n_ctx)
+static int launch(const opts *o, const char *id, int port, long n_ctx)
 {
     char path[4096];
     char model[200];
@@ -131,7 +161,7 @@ static int launch(const char *id, int port, long n_ctx)
         /* In the environment too: it wins over files, and holds when the person said no. */
         setenv("OPENCODE_CONFIG_CONTENT", text, 1);
         snprintf(model, sizeof model, "joule/%s", id);
-        rc = run_client(model);
+        rc = run_client(o, model);
     }
     jl_free(text);
     json_decref(config);
@@ -151,18 +181,21 @@ static int print_config(const char *id, int port, long n_ctx)
 int cmd_launch(const opts *o)
 {
     const int port = opt_int(o, OPT_PORT);
-    char id[128] = "joule-tiny";
+    char id[128];
     char log[64];
-    long n_ctx = 32768;
+    long n_ctx = opt_int(o, OPT_CTX) > 0 ? opt_int(o, OPT_CTX) : 32768;
     pid_t server = 0;
 
     if (o->n_args == 0 || strcmp(o->args[0], "opencode") != 0)
         return usage_error(o, "say which client: opencode");
     if (port <= 0)
         return usage_error(o, "launch needs a port, 1 to 65535");
+    path_model_id(opt_text(o, OPT_MODEL) ? opt_text(o, OPT_MODEL) : "joule-tiny", id, sizeof id);
     const bool running = launch_find(port, id, sizeof id, &n_ctx);
     if (opt_on(o, OPT_PRINT))
         return print_config(id, port, n_ctx);
+    if (!has_client())
+        return EXIT_FAIL;
     if (!running) {
         snprintf(log, sizeof log, "/tmp/joule-serve-%ld.log", (long)getuid());
         fprintf(stderr, "joule: starting a server on port %d (log: %s)\n", port, log);
@@ -174,7 +207,7 @@ int cmd_launch(const opts *o)
     } else if (opt_is_set(o, OPT_MODEL)) {
         fprintf(stderr, "joule: a server on port %d has %s already; -m is not used\n", port, id);
     }
-    const int rc = launch(id, port, n_ctx);
+    const int rc = launch(o, id, port, n_ctx);
     stop_server(server);
     return rc;
 }

@@ -13,6 +13,6 @@ bool launch_find(int port, char *id, size_t id_cap, long *n_ctx);
 json_t *launch_config(const char *id, int port, long n_ctx, const char *lean_path);
 /* Adds the provider and agent of `config` to the person's file (NULL path: no place for it), asking
  * first. false: the file is as it was. */
-bool launch_offer(const char *path, const json_t *config);
+bool launch_offer(char *path, const json_t *config);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "joule/sys.h"
 #include "launch.h"
+#include "paths.h"
 
 enum { MAX_REPLY = 1 << 16, MAX_CONFIG = 1 << 20 };
 
@@ -131,7 +132,7 @@ static bool write_config(const char *path, const json_t *mine)
     return ok;
 }
 
-bool launch_offer(const char *path, const json_t *config)
+bool launch_offer(char *path, const json_t *config)
 {
     char *text = NULL;
     size_t len = 0;
@@ -143,7 +144,8 @@ bool launch_offer(const char *path, const json_t *config)
     const bool exists = jl_file_read(path, MAX_CONFIG, &text, &len, &err) == JL_OK;
     json_t *mine = exists ? json_loadb(text, len, 0, NULL) : json_object();
     jl_free(text);
-    if (!json_is_object(mine)) { /* with comments, say: left alone */
+    if (!json_is_object(mine)) {
+        fprintf(stderr, "joule: %s is not plain JSON (comments?) and is left as it is\n", path);
         json_decref(mine);
         return false;
     }
@@ -153,7 +155,7 @@ bool launch_offer(const char *path, const json_t *config)
         ok = json_equal(before, mine);
         if (!ok) {
             fprintf(stderr, "joule: add the provider \"joule\" to %s? [y/N] ", path);
-            ok = yes() && write_config(path, mine);
+            ok = yes() && path_make_folders(path) && write_config(path, mine);
         }
     }
     json_decref(before);

@@ -256,11 +256,14 @@ const cmd_def cmd_table[CMD_COUNT] = {
                    "joule serve\n"
                    "joule serve -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 32768 --parallel 2\n",
                    cmd_serve},
-    [CMD_LAUNCH] = {"launch", "opencode", 1, "run a coding agent on the local model",
+    [CMD_LAUNCH] = {"launch", "opencode [-- ARGUMENTS]", 17,
+                    "run a coding agent on the local model",
                     "Finds the server on the port or starts one for as long as the client runs, "
-                    "offers to add it to the client's configuration, and starts the client.",
+                    "offers to add it to the client's configuration, and starts the client. "
+                    "Arguments after -- are the client's.",
                     "joule launch opencode\n"
-                    "joule launch opencode -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 32768\n",
+                    "joule launch opencode -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 32768\n"
+                    "joule launch opencode -- --agent lean\n",
                     cmd_launch},
     [CMD_HELP] = {"help", "[COMMAND]", 1, "help on a command",
                   "Prints the commands, or the options "

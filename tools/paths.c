@@ -92,8 +92,7 @@ const char *path_shared(const char *name)
     return readable(path) ? path : NULL;
 }
 
-/* Makes every folder of a path that ends with a slash. */
-static bool make_folders(char *path)
+bool path_make_folders(char *path)
 {
     for (char *s = path + 1; *s; s++)
         if (*s == '/') {
@@ -116,7 +115,7 @@ bool path_history(char *out, size_t cap)
         n = snprintf(out, cap, "%s/joule/history", state);
     else if (home && home[0] == '/')
         n = snprintf(out, cap, "%s/.local/state/joule/history", home);
-    return n > 0 && (size_t)n < cap && make_folders(out);
+    return n > 0 && (size_t)n < cap && path_make_folders(out);
 }
 
 bool path_cache(char *out, size_t cap)
@@ -130,4 +129,14 @@ bool path_cache(char *out, size_t cap)
     else if (home && home[0] == '/')
         n = snprintf(out, cap, "%s/.cache/joule/prefix", home);
     return n > 0 && (size_t)n < cap;
+}
+
+void path_model_id(const char *path, char *out, size_t cap)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    const size_t len = strlen(name);
+    const size_t n = len > 5 && strcmp(name + len - 5, ".gguf") == 0 ? len - 5 : len;
+
+    snprintf(out, cap, "%.*s", (int)n, name);
 }

@@ -17,6 +17,13 @@ bool path_program(char *out, size_t cap);
  */
 const char *path_shared(const char *name);
 
+/* Makes every folder of a path up to its last slash, for this user only. path is the same
+ * afterwards. */
+bool path_make_folders(char *path);
+
+/* Name of a model file without its folder and ".gguf": the id that clients use. */
+void path_model_id(const char *path, char *out, size_t cap);
+
 /* File for the chat's history below XDG_STATE_HOME, its folders made. false if there is no place.
  */
 bool path_history(char *out, size_t cap);

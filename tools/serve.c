@@ -9,17 +9,6 @@
 #include "paths.h"
 #include "ui.h"
 
-/* Name of a file without folder and ".gguf". */
-static void model_id(const char *path, char *out, size_t cap)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
-    const size_t len = strlen(name);
-    const size_t n = len > 5 && strcmp(name + len - 5, ".gguf") == 0 ? len - 5 : len;
-
-    snprintf(out, cap, "%.*s", (int)n, name);
-}
-
 static void log_line(void *ctx, jl_log_level level, const char *line)
 {
     static const char *const names[] = {"error", "info", "access", "debug"};
@@ -138,7 +127,7 @@ int cmd_serve(const opts *o)
     jl_server_params params;
     char id[128];
 
-    model_id(opt_text(o, OPT_MODEL) ? opt_text(o, OPT_MODEL) : "joule-tiny", id, sizeof id);
+    path_model_id(opt_text(o, OPT_MODEL) ? opt_text(o, OPT_MODEL) : "joule-tiny", id, sizeof id);
     read_options(o, id, &params);
     jl_status status = load_model(o, NULL, LOAD_WEIGHTS, &model, &err);
     if (status == JL_OK) {

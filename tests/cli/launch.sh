@@ -24,10 +24,22 @@ has_config() {
 }
 has_config && pass "the configuration names the server" || fail "the configuration names the server" "$(cat "$T/out")"
 
+"$J" launch opencode --print -m /models/some-model.gguf -c 8192 --port $port >"$T/out"
+grep -q '"model": "joule/some-model"' "$T/out" && grep -q '"context": 8192' "$T/out" &&
+    pass "launch --print names the model that was asked for" ||
+    fail "launch --print names the model that was asked for" "$(cat "$T/out")"
+(PATH=/nowhere; export PATH; "$J" launch opencode --port $port) >"$T/out" 2>"$T/err" </dev/null
+is "launch without the client: exit code" 1 $?
+grep -q 'npm install' "$T/err" && pass "launch without the client says how to get it" ||
+    fail "launch without the client says how to get it" "$(cat "$T/err")"
+
 exits 3 "launch gives the client's exit code" launch opencode --port $port -t 1
 has_config && pass "the client gets the configuration" || fail "the client gets the configuration" "$(cat "$T/out" "$T/err")"
 grep -q 'arguments: -m joule/joule-tiny' "$T/out" && pass "the client gets the model" ||
     fail "the client gets the model" "$(cat "$T/out")"
+exits 3 "launch with arguments of the client" launch opencode --port $port -t 1 -- run --agent lean
+grep -q 'arguments: run --agent lean -m joule/joule-tiny' "$T/out" && pass "the client gets them" ||
+    fail "the client gets them" "$(cat "$T/out")"
 is "nothing was written without a terminal to ask on" "" "$(ls -A "$T/home")"
 "$J" launch opencode --print --port $port >"$T/out"
 grep -q '"context": 32768' "$T/out" && pass "the server ended with the client" ||

@@ -1,6 +1,7 @@
 #include "served.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
@@ -83,11 +84,21 @@ static int dial(void)
     return fd;
 }
 
+/* libFuzzer's timer interrupts waits. */
+static int wait_for(int fd, int max_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int n;
+    do
+        n = poll(&p, 1, max_ms);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 /* False when the server has closed or says nothing for so long. */
 static bool read_some(int fd, served_reply *r, int max_ms)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (poll(&p, 1, max_ms) <= 0) {
+    if (wait_for(fd, max_ms) <= 0) {
         fuzz_require(max_ms != PATIENCE_MS);
         return false;
     }
@@ -95,7 +106,7 @@ static bool read_some(int fd, served_reply *r, int max_ms)
     fuzz_require(r->text);
     const ssize_t n = recv(fd, r->text + r->len, 65536, 0);
     if (n <= 0)
-        return false;
+        return n < 0 && errno == EINTR;
     r->len += (size_t)n;
     return true;
 }
@@ -106,6 +117,8 @@ served_reply served_exchange(const char *data, size_t len, bool patient)
     const int fd = dial();
     while (len > 0) { /* the server may have closed already: what it said is read all the same */
         const ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             break;
         data += n;
