@@ -306,7 +306,9 @@ int main(int argc, char **argv)
     static const jl_type usual[] = {JL_TYPE_Q8_0, JL_TYPE_IQ4_NL, JL_TYPE_IQ3_S, JL_TYPE_IQ4_XS,
                                     JL_TYPE_Q4_0, JL_TYPE_Q4_K,   JL_TYPE_Q6_K,  JL_TYPE_Q5_0,
                                     JL_TYPE_Q5_1, JL_TYPE_Q4_1,   JL_TYPE_Q5_K,  JL_TYPE_F32,
-                                    JL_TYPE_F16,  JL_TYPE_BF16};
+                                    JL_TYPE_F16,  JL_TYPE_BF16,   JL_TYPE_Q3_K,  JL_TYPE_Q2_K,
+                                    JL_TYPE_MXFP4, JL_TYPE_IQ3_XXS, JL_TYPE_IQ2_S,
+                                    JL_TYPE_IQ2_XXS, JL_TYPE_IQ1_S};
     const char *mask = getenv("JOULE_CPU_MASK");
     const char *what = argc > 1 ? argv[1] : "decode";
     jl_cpu_kernels k;
