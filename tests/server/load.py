@@ -71,7 +71,7 @@ def send(port, path, body, rcvbuf=0):
     s = socket.socket()
     if rcvbuf:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-    s.settimeout(600)
+    s.settimeout(3600)
     s.connect(("127.0.0.1", port))
     data = json.dumps(body).encode() if body is not None else b""
     head = "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n" % ("POST" if body is not None else "GET",
