@@ -1,5 +1,5 @@
-/* Formats whose weights come from a grid, for mm_avx2_inl.h (IQ3_S has a file of its own). A block of
- * one row is decoded at a time: grid entries by plain loads, signs from their bits. */
+/* Formats whose weights come from a grid, for mm_avx2_inl.h (IQ3_S has a file of its own). A block
+ * of one row is decoded at a time: grid entries by plain loads, signs from their bits. */
 #ifndef JL_BACKEND_CPU_X86_MM_IQ_AVX2_INL_H
 #define JL_BACKEND_CPU_X86_MM_IQ_AVX2_INL_H
 
