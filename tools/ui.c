@@ -21,7 +21,7 @@ static void on_interrupt(int sig)
 
 void ui_catch_interrupt(void (*fn)(void *ctx), void *ctx)
 {
-    /* Restarted: a write that Ctrl-C cuts short would leave stdout in error for the rest of a chat. */
+    /* Restarted: a write that Ctrl-C cuts short would leave stdout in error for the whole chat. */
     struct sigaction sa = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
 
     interrupt_fn = NULL;

@@ -1,5 +1,7 @@
 /* The other wire APIs over HTTP: the same answer in other shapes, results of tools on the way back.
  */
+#include <unistd.h>
+
 #include "test.h"
 
 #include "client.h"
@@ -397,6 +399,62 @@ static void test_errors(void **state)
     }
 }
 
+/* ---- a template that is none of ours ---------------------------------------------------- */
+
+/* A copy of the bundled model whose chat template is something else, of the same length. */
+static jl_model *open_foreign(void)
+{
+    static const char key[] = "tokenizer.chat_template";
+    char path[64];
+    uint64_t len;
+    jl_model *foreign = NULL;
+    jl_error err;
+    FILE *f = fopen(model_path, "rb");
+    char *bytes = malloc(64u << 20);
+    assert_true(f && bytes);
+    const size_t n = fread(bytes, 1, 64u << 20, f);
+    fclose(f);
+    char *text = memmem(bytes, n, key, sizeof key - 1);
+    assert_non_null(text);
+    text += sizeof key - 1 + 4; /* the type of the value */
+    memcpy(&len, text, sizeof len);
+    memset(text + sizeof len, 'x', len);
+    snprintf(path, sizeof path, "/tmp/joule-foreign-%ld.gguf", (long)getpid());
+    f = fopen(path, "wb");
+    assert_true(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0);
+    free(bytes);
+    assert_ok(jl_model_open(path, NULL, &foreign, &err));
+    remove(path);
+    return foreign;
+}
+
+static void test_unknown_template(void **state)
+{
+    static const char *const bodies[][2] = {
+        {"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"},
+        {"/v1/messages",
+         "{\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"},
+        {"/v1/responses", "{\"input\":\"x\"}"},
+        {"/api/chat", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"}};
+    jl_model *foreign = open_foreign();
+    host other = host_start(foreign, (jl_server_params){.model_name = "foreign",
+                                                        .session = {.n_ctx = 256}});
+    (void)state;
+
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        reply r = client_request(other.port, bodies[i][0], NULL, bodies[i][1]);
+        assert_int_equal(r.status, 501);
+        assert_non_null(strstr(r.body, "template"));
+        reply_free(&r);
+    }
+    reply r = client_request(other.port, "/v1/completions", NULL,
+                             "{\"prompt\":\"The sea\",\"max_tokens\":3}");
+    assert_int_equal(r.status, 200);
+    reply_free(&r);
+    host_stop(other);
+    jl_model_close(foreign);
+}
+
 static int open_all(void **state)
 {
     jl_error err;
@@ -426,7 +484,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_count_tokens),
         cmocka_unit_test(test_responses),      cmocka_unit_test(test_responses_tools),
         cmocka_unit_test(test_ollama_chat),    cmocka_unit_test(test_ollama_others),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_errors),         cmocka_unit_test(test_unknown_template),
     };
 
     model_path = argc > 1 ? argv[1] : "models/joule-tiny.gguf";
