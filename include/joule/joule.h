@@ -230,6 +230,33 @@ JL_API void jl_model_fingerprint(const jl_model *model, uint64_t out[2]);
 typedef void jl_layer_fn(void *ctx, int layer, const float *x, size_t n_tokens);
 JL_API void jl_session_observe(jl_session *session, jl_layer_fn *fn, void *ctx);
 
+/* What a session may use at present; 0 leaves a value as it is. Nothing here changes a token. */
+typedef enum {
+    JL_PLACE_KEEP = 0, /* as it is */
+    JL_PLACE_ANY,      /* all processors of this process */
+    JL_PLACE_FAST,     /* fast cores only, where there are two kinds */
+    JL_PLACE_THRIFTY   /* thrifty cores only */
+} jl_place;
+typedef struct {
+    uint32_t n_threads; /* at most what the session was made with */
+    uint32_t n_ubatch;  /* tokens computed together, likewise */
+    jl_place place;
+} jl_session_use;
+/* Between evals, or from the pace function; the micro-batch takes effect with the next one. */
+JL_API void jl_session_set_use(jl_session *session, const jl_session_use *use);
+
+/* Where a running eval is when it calls the pace function, on its own thread and outside of any
+ * work that is shared by threads. The function may sleep (briefly: a cancelled eval returns after
+ * it) and may call jl_session_set_use. */
+typedef enum { JL_PACE_BEGIN, JL_PACE_LAYER, JL_PACE_END } jl_pace_where;
+typedef struct {
+    jl_pace_where where; /* a micro-batch begins, finished a layer, ended */
+    uint32_t n_prompt;   /* its tokens of pieces longer than one token */
+    uint32_t n_decode;   /* its tokens that continue a sequence one by one */
+} jl_pace_point;
+typedef void jl_pace_fn(void *ctx, jl_session *session, const jl_pace_point *at);
+JL_API void jl_session_set_pace(jl_session *session, jl_pace_fn *fn, void *ctx); /* NULL: none */
+
 /* One line about the device and the kernels in use; returns the length. */
 JL_API size_t jl_session_describe(const jl_session *session, char *text, size_t cap);
 

@@ -141,6 +141,9 @@ typedef struct {
     /* y row i = x row rows[i] */
     void (*gather_rows)(jl_backend *be, const jl_tensor *x, const uint32_t *rows,
                         const jl_tensor *y);
+    /* The next operations use n threads, at most limits.n_threads, on processors of a kind; 0 and
+     * kind < 0 leave these as they are. Results do not depend on it. */
+    void (*use)(jl_backend *be, uint32_t n_threads, int kind); /* jl_core_kind */
     /* One line about the device and the kernels chosen. */
     size_t (*describe)(const jl_backend *be, char *text, size_t cap);
 } jl_backend_ops;

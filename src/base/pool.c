@@ -4,7 +4,10 @@
  * then sleep on a condition variable, so that an idle program uses no processor time. Sleeping is
  * race-free by the usual pair of stores and loads in one total order: the sleeper announces itself
  * (n_asleep) and then looks at the epoch again, the waker moves the epoch and then looks at
- * n_asleep; at least one of them sees the other. */
+ * n_asleep; at least one of them sees the other.
+ *
+ * A pool can use fewer threads than it has (jl_pool_use): the workers above are parked, which costs
+ * nothing and keeps their caches and stacks for when they are wanted again. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -38,8 +41,12 @@ struct jl_pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_cond_t done;
-    int n_threads;
-    int n_started; /* workers that exist */
+    pthread_cond_t unpark; /* workers that are not in use wait here, and their return is told here */
+    int n_threads;  /* in use, the caller included */
+    int n_most;     /* the pool was created with */
+    int n_started;  /* workers that exist */
+    int n_parked;   /* under the mutex */
+    int n_keep;     /* threads in use after this region; written between regions */
     uint64_t spin_ns;
     bool pin;
     worker *workers; /* [n_threads - 1] */
@@ -85,6 +92,22 @@ static void leave_region(jl_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
+/* Sleeps until the pool uses this worker again; returns the epoch it joins at. jl_pool_use waits for
+ * the workers it calls back, so no region starts meanwhile. */
+static unsigned park(jl_pool *pool, int ith)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->n_parked++;
+    pthread_cond_broadcast(&pool->unpark);
+    while (ith >= pool->n_keep && !atomic_load(&pool->stop))
+        pthread_cond_wait(&pool->unpark, &pool->mutex);
+    pool->n_parked--;
+    const unsigned epoch = atomic_load(&pool->epoch);
+    pthread_cond_broadcast(&pool->unpark);
+    pthread_mutex_unlock(&pool->mutex);
+    return epoch;
+}
+
 static void *worker_main(void *arg)
 {
     const worker *self = arg;
@@ -94,11 +117,17 @@ static void *worker_main(void *arg)
         jl_cpu_pin(self->ith);
     for (;;) {
         wait_for_region(pool, seen);
-        seen++; /* regions never overlap, so a worker cannot miss one */
+        seen++; /* regions never overlap, so a worker in use cannot miss one */
         if (atomic_load(&pool->stop))
             return NULL;
+        const bool leaves = self->ith >= pool->n_keep; /* fixed while the region runs */
         pool->fn(pool->ctx, self->ith, pool->n_threads);
         leave_region(pool);
+        if (leaves) {
+            seen = park(pool, self->ith);
+            if (atomic_load(&pool->stop))
+                return NULL;
+        }
     }
 }
 
@@ -131,6 +160,37 @@ static void wait_for_workers(jl_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
+static void nothing(void *ctx, int ith, int nth)
+{
+    (void)ctx;
+    (void)ith;
+    (void)nth;
+}
+
+/* Waits until exactly the workers that are not in use are parked. */
+static void wait_for_parked(jl_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->unpark);
+    while (pool->n_parked != pool->n_most - pool->n_keep)
+        pthread_cond_wait(&pool->unpark, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void jl_pool_use(jl_pool *pool, int n)
+{
+    n = n < 1 ? 1 : n > pool->n_most ? pool->n_most : n;
+    if (n == pool->n_threads)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->n_keep = n;
+    pthread_mutex_unlock(&pool->mutex);
+    if (n < pool->n_threads) /* the workers that leave learn it from a region */
+        jl_pool_run(pool, nothing, NULL);
+    wait_for_parked(pool);
+    pool->n_threads = n;
+}
+
 void jl_pool_run(jl_pool *pool, jl_task_fn *fn, void *ctx)
 {
     if (pool->n_threads == 1) {
@@ -159,11 +219,14 @@ jl_status jl_pool_create(const jl_pool_config *config, jl_pool **out, jl_error *
     pool->block_bytes = bytes;
     pool->workers = (worker *)(pool + 1);
     pool->n_threads = n;
+    pool->n_most = n;
+    pool->n_keep = n;
     pool->spin_ns = (uint64_t)config->spin_us * 1000;
     pool->pin = config->pin;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pthread_cond_init(&pool->done, NULL);
+    pthread_cond_init(&pool->unpark, NULL);
 
     for (int i = 1; i < n; i++) {
         worker *w = &pool->workers[i - 1];
@@ -190,6 +253,9 @@ void jl_pool_destroy(jl_pool *pool)
         return;
     atomic_store(&pool->stop, true);
     start_region(pool);
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->unpark);
+    pthread_mutex_unlock(&pool->mutex);
     for (int i = 0; i < pool->n_started; i++)
         pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->done);

@@ -22,8 +22,11 @@ typedef void jl_task_fn(void *ctx, int ith, int nth);
 
 JL_MUST_CHECK jl_status jl_pool_create(const jl_pool_config *config, jl_pool **out, jl_error *err);
 void jl_pool_destroy(jl_pool *pool); /* outside a region; NULL is fine */
-int jl_pool_n_threads(const jl_pool *pool);
-/* Runs fn on all threads, returns when all are done. Cannot fail. */
+int jl_pool_n_threads(const jl_pool *pool); /* that the next region uses */
+/* The next regions use n threads, 1 to what the pool was created with; the others sleep without
+ * cost until they are asked back. Outside a region. */
+void jl_pool_use(jl_pool *pool, int n);
+/* Runs fn on the threads in use, returns when all are done. Cannot fail. */
 void jl_pool_run(jl_pool *pool, jl_task_fn *fn, void *ctx);
 
 typedef struct {

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 
@@ -58,6 +59,23 @@ void jl_lock_leave(jl_lock *l)
 void jl_lock_wait(jl_lock *l)
 {
     pthread_cond_wait(&l->wake, &l->mutex);
+}
+
+/* Against CLOCK_REALTIME, the only clock that every system's conditions know: a clock that is set
+ * meanwhile makes one wait shorter or longer, nothing else. */
+bool jl_lock_wait_for(jl_lock *l, uint32_t ms)
+{
+    struct timespec until;
+
+    if (clock_gettime(CLOCK_REALTIME, &until) != 0)
+        return false;
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return pthread_cond_timedwait(&l->wake, &l->mutex, &until) == 0;
 }
 
 void jl_lock_wake(jl_lock *l)

@@ -4,6 +4,7 @@
 #define JL_BASE_THREAD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
@@ -14,6 +15,8 @@ void jl_lock_destroy(jl_lock *lock); /* NULL is fine */
 void jl_lock_take(jl_lock *lock);
 void jl_lock_leave(jl_lock *lock);
 void jl_lock_wait(jl_lock *lock); /* taken: sleeps until woken; may wake without reason */
+/* As jl_lock_wait, for at most `ms` milliseconds; false if the time passed. */
+bool jl_lock_wait_for(jl_lock *lock, uint32_t ms);
 void jl_lock_wake(jl_lock *lock); /* wakes all sleepers */
 
 typedef struct jl_thread jl_thread;

@@ -57,11 +57,12 @@ static jl_status fill(jl_session *s, const jl_piece *p, size_t index, bool every
     jl_ubatch *ub = &s->ub;
     const size_t done = s->piece_done[index];
     const size_t left = p->n_tokens - done;
-    const size_t room = s->params.n_ubatch - ub->n;
+    const size_t room = s->n_ubatch_now - ub->n;
     const size_t n = left < room ? left : room;
     const size_t start = jl_kv_length(s->kv, p->seq);
 
     JL_TRY(jl_kv_reserve(s->kv, p->seq, n, err));
+    *(p->n_tokens > 1 ? &s->pace_point.n_prompt : &s->pace_point.n_decode) += (uint32_t)n;
     for (size_t i = 0; i < n; i++, ub->n++) {
         ub->tokens[ub->n] = p->tokens[done + i];
         ub->pos[ub->n] = (int32_t)(start + i);
@@ -74,6 +75,18 @@ static jl_status fill(jl_session *s, const jl_piece *p, size_t index, bool every
     }
     s->piece_done[index] = done + n;
     return JL_OK;
+}
+
+static void pace(jl_session *s, jl_pace_where where)
+{
+    s->pace_point.where = where;
+    if (s->pace)
+        s->pace(s->pace_ctx, s, &s->pace_point);
+}
+
+static void layer_done(void *session)
+{
+    pace(session, JL_PACE_LAYER);
 }
 
 static jl_graph graph_of(jl_session *s)
@@ -95,6 +108,8 @@ static jl_graph graph_of(jl_session *s)
         .cancel = &s->cancel,
         .observe = s->observe,
         .observe_ctx = s->observe_ctx,
+        .layer_done = s->pace ? layer_done : NULL,
+        .layer_done_ctx = s,
     };
 }
 
@@ -179,15 +194,18 @@ static jl_status eval(jl_session *s, const jl_piece *pieces, size_t n_pieces,
     for (size_t done = 0; done < total;) {
         s->ub.n = 0;
         s->ub.n_out = 0;
+        s->pace_point.n_prompt = s->pace_point.n_decode = 0;
         memcpy(s->piece_before, s->piece_done, n_pieces * sizeof *s->piece_done);
-        for (size_t i = 0; i < n_pieces && s->ub.n < s->params.n_ubatch; i++)
+        for (size_t i = 0; i < n_pieces && s->ub.n < s->n_ubatch_now; i++)
             if (s->piece_done[i] < pieces[i].n_tokens)
                 JL_TRY(fill(s, &pieces[i], i, sink->fn != NULL, err));
+        pace(s, JL_PACE_BEGIN);
         if (sink->fn)
             JL_TRY(run_all(s, sink, done, err));
         else
             JL_TRY(run_keep(s, err));
         commit(s, pieces, n_pieces, s->piece_before);
+        pace(s, JL_PACE_END);
         done = sum_done(s, n_pieces);
         if (s->params.progress)
             s->params.progress(s->params.progress_ctx, done, total);

@@ -210,6 +210,8 @@ jl_status jl_session_create(jl_model *m, const jl_session_params *params, jl_ses
     const float *divisors = m->rope_freqs.buf ? jl_tensor_f32(&m->rope_freqs) : NULL;
     jl_rope_inv_freq(&m->hp.rope, m->hp.head_dim, divisors, s->inv_freq, &s->mscale);
     jl_rope_inv_freq(&m->hp.rope_swa, m->hp.head_dim_swa, NULL, s->inv_freq_swa, &unused);
+    s->n_threads_now = s->params.n_threads;
+    s->n_ubatch_now = s->params.n_ubatch;
     *out = s;
     return JL_OK;
 }
@@ -235,6 +237,30 @@ uint32_t jl_session_n_ctx(const jl_session *s)
 uint32_t jl_session_n_threads(const jl_session *s)
 {
     return s->params.n_threads;
+}
+
+static uint32_t at_most(uint32_t value, uint32_t most)
+{
+    return value < most ? value : most;
+}
+
+void jl_session_set_use(jl_session *s, const jl_session_use *use)
+{
+    const int kind = (int)use->place - (int)JL_PLACE_ANY; /* jl_core_kind; below 0: as it is */
+    const uint32_t n_threads =
+        use->n_threads ? at_most(use->n_threads, s->params.n_threads) : s->n_threads_now;
+
+    if (use->n_ubatch)
+        s->n_ubatch_now = at_most(use->n_ubatch, s->params.n_ubatch);
+    if (n_threads != s->n_threads_now || kind >= 0)
+        s->be->ops->use(s->be, n_threads, kind);
+    s->n_threads_now = n_threads;
+}
+
+void jl_session_set_pace(jl_session *s, jl_pace_fn *fn, void *ctx)
+{
+    s->pace = fn;
+    s->pace_ctx = ctx;
 }
 
 void jl_session_cancel(jl_session *s)

@@ -36,6 +36,10 @@ struct jl_session {
     atomic_bool cancel;
     jl_layer_fn *observe;
     void *observe_ctx;
+    jl_pace_fn *pace; /* NULL: none */
+    void *pace_ctx;
+    jl_pace_point pace_point; /* of the micro-batch being computed */
+    uint32_t n_threads_now, n_ubatch_now;
 };
 
 #endif

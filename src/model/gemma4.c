@@ -184,6 +184,8 @@ jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err)
             inject_per_layer(g, il, &x);
         ops->add_scale(g->be, &x, NULL, g->m->layers[il].out_scale); /* (11) */
         observe(g, (int)il, &x);
+        if (g->layer_done)
+            g->layer_done(g->layer_done_ctx);
     }
     return jl_graph_head(g, err);
 }

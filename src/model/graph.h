@@ -44,6 +44,8 @@ typedef struct jl_graph {
     atomic_bool *cancel;
     jl_layer_fn *observe;
     void *observe_ctx;
+    void (*layer_done)(void *ctx); /* called between layers, where a pass may pause; NULL: none */
+    void *layer_done_ctx;
 } jl_graph;
 
 /* Fills act->out and act->logits rows 0 .. n_out-1. JL_CANCELLED between layers. */

@@ -141,9 +141,43 @@ static void test_bad_thread_counts(void **state)
     assert_null(pool);
 }
 
+/* Threads that are not in use take no part, and come back without missing a region. */
+static void test_use_fewer(void **state)
+{
+    jl_error err;
+    jl_pool *pool = NULL;
+    uint32_t cells[101] = {0};
+    int seen[64] = {0};
+    int expect[64] = {0};
+    count_args args = {cells, 101, seen};
+    const int uses[] = {7, 3, 1, 2, 7, 6, 1, 7, 99, 0, 4, 4, 5, 7};
+    uint32_t n_regions = 0;
+    (void)state;
+
+    assert_ok(jl_pool_create(&(jl_pool_config){7, 20, false}, &pool, &err));
+    for (int round = 0; round < 30; round++) {
+        for (size_t u = 0; u < sizeof uses / sizeof *uses; u++) {
+            jl_pool_use(pool, uses[u]);
+            const int n = uses[u] < 1 ? 1 : uses[u] > 7 ? 7 : uses[u];
+            assert_int_equal(jl_pool_n_threads(pool), n);
+            for (int r = 0; r < 3; r++, n_regions++) {
+                jl_pool_run(pool, count_cells, &args);
+                for (int i = 0; i < n; i++)
+                    expect[i]++;
+            }
+        }
+    }
+    for (int i = 0; i < 101; i++)
+        assert_int_equal(cells[i], n_regions);
+    assert_memory_equal(seen, expect, sizeof seen);
+    jl_pool_use(pool, 2); /* destroyed while some are parked */
+    jl_pool_destroy(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_use_fewer),
         cmocka_unit_test(test_split_covers),      cmocka_unit_test(test_regions_spinning),
         cmocka_unit_test(test_regions_sleeping),  cmocka_unit_test(test_unused_pool),
         cmocka_unit_test(test_queue),             cmocka_unit_test(test_idle_costs_nothing),

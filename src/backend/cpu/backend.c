@@ -154,6 +154,30 @@ static void cpu_buffer_free(jl_buffer *buf)
     jl_free(buf);
 }
 
+static void bind_thread(void *ctx, int ith, int nth)
+{
+    (void)ith;
+    (void)nth;
+    jl_cpu_bind(*(const jl_core_kind *)ctx);
+}
+
+/* Threads that were not in use keep an old binding, so binding is repeated when more are used. */
+static void cpu_use(jl_backend *be, uint32_t n_threads, int kind)
+{
+    cpu_backend *c = cpu_of(be);
+    const int before = jl_pool_n_threads(c->pool);
+    jl_core_kind wanted = kind < 0 ? c->core_kind : (jl_core_kind)kind;
+
+    if (n_threads)
+        jl_pool_use(c->pool, (int)n_threads);
+    const bool more = jl_pool_n_threads(c->pool) > before;
+    if (wanted == c->core_kind && !(more && c->bound))
+        return;
+    c->bound = true;
+    c->core_kind = wanted;
+    jl_pool_run(c->pool, bind_thread, &wanted);
+}
+
 static jl_status cpu_wait(jl_backend *be, jl_error *err)
 {
     (void)be;
@@ -211,6 +235,7 @@ const jl_backend_ops jl_backend_cpu = {
     .mul_row = jl_cpu_mul_row,
     .softcap = jl_cpu_softcap,
     .gather_rows = jl_cpu_gather_rows,
+    .use = cpu_use,
     .describe = cpu_describe,
 };
 

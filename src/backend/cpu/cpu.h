@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "base/mem.h"
+#include "base/cpu_kind.h"
 #include "base/pool.h"
 
 /* Quantised activation rows [n][n_in]. */
@@ -25,6 +26,8 @@ typedef struct {
     jl_cpu_kernels k;
     unsigned features;
     jl_pool *pool;
+    jl_core_kind core_kind; /* threads are bound to, once bound is set */
+    bool bound;
     jl_queue queue;
 
     void *block; /* one mapping holds everything below */

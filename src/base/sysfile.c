@@ -1,0 +1,127 @@
+/* One-line files, folders, libraries, helper processes. */
+#include "base/sysfile.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+jl_read_result jl_line_read(const char *path, char *text, size_t cap)
+{
+    text[0] = '\0';
+    /* O_NONBLOCK: a FIFO put in a meter's place must not hang the program */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR ? JL_READ_ABSENT
+               : errno == EACCES || errno == EPERM ? JL_READ_DENIED
+                                                   : JL_READ_FAILED;
+    const ssize_t n = read(fd, text, cap - 1);
+    const int reason = errno;
+    close(fd);
+    if (n < 0) {
+        text[0] = '\0';
+        return reason == EACCES || reason == EPERM ? JL_READ_DENIED
+               : reason == ENODEV                  ? JL_READ_ABSENT
+                                                   : JL_READ_FAILED;
+    }
+    text[n] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return JL_READ_OK;
+}
+
+bool jl_dir_each(const char *path, jl_dir_fn *fn, void *ctx)
+{
+    DIR *dir = opendir(path);
+
+    if (!dir)
+        return false;
+    for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !fn(ctx, e->d_name))
+            break;
+    closedir(dir);
+    return true;
+}
+
+jl_lib *jl_lib_open(const char *path)
+{
+    return (jl_lib *)dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
+void *jl_lib_symbol(jl_lib *lib, const char *name)
+{
+    return dlsym(lib, name);
+}
+
+void jl_lib_close(jl_lib *lib)
+{
+    if (lib)
+        dlclose(lib);
+}
+
+/* In the child: only calls that are allowed between fork and exec. */
+static void become(const char *const *argv, int in)
+{
+    const int null = open("/dev/null", O_RDWR);
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    dup2(in, STDIN_FILENO);
+    if (null >= 0) {
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+    }
+    /* Out of the terminal's group: Ctrl-C is the program's, which ends its child itself. */
+    setpgid(0, 0);
+    execvp(argv[0], (char *const *)(uintptr_t)argv);
+    _Exit(127);
+}
+
+int jl_child_start(const char *const *argv, int *pipe_fd)
+{
+    int fds[2];
+
+    if (pipe(fds) != 0)
+        return -1;
+    fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+    fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+    const pid_t pid = fork();
+    if (pid == 0)
+        become(argv, fds[0]);
+    close(fds[0]);
+    if (pid < 0) {
+        close(fds[1]);
+        return -1;
+    }
+    *pipe_fd = fds[1];
+    return (int)pid;
+}
+
+void jl_child_stop(int pid, int pipe_fd)
+{
+    int status;
+
+    close(pipe_fd);
+    kill((pid_t)pid, SIGTERM);
+    while (waitpid((pid_t)pid, &status, 0) < 0 && errno == EINTR) {
+    }
+}
+
+void jl_sleep_ns(uint64_t ns)
+{
+    const struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+
+    nanosleep(&t, NULL);
+}
+
+bool jl_process_nice(int level)
+{
+    return setpriority(PRIO_PROCESS, 0, level) == 0;
+}
