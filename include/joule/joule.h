@@ -173,6 +173,8 @@ JL_API JL_MUST_CHECK jl_status jl_session_eval_all(jl_session *session, const jl
 
 /* Asks a running eval to stop; takes effect within one layer. Any thread. */
 JL_API void jl_session_cancel(jl_session *session);
+/* Whether that was asked for since the last eval began; for pace functions. Any thread. */
+JL_API bool jl_session_is_cancelled(const jl_session *session);
 
 /* Sequences. All are empty at first. */
 JL_API size_t jl_seq_length(const jl_session *session, int32_t seq); /* tokens */

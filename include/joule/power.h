@@ -42,15 +42,14 @@ typedef struct {
     double temperature_c; /* hottest processor sensor; NAN: none */
     int thermal;          /* 0 nominal, 1 fair, 2 serious, 3 critical; -1 unknown */
     int low_power_mode;   /* 1, 0, -1 unknown */
-    int idle_s;           /* seconds since the user's last input; -1 unknown */
 } jl_machine_state;
 
 /* ---- power ------------------------------------------------------------------------------ */
 
 typedef enum {
-    JL_BATTERY_LOW = 0, /* few cores and background work put off; the default */
-    JL_BATTERY_NORMAL,  /* as on AC */
-    JL_BATTERY_PAUSE    /* as LOW, and below pause_below work waits for AC */
+    JL_BATTERY_NORMAL = 0, /* as on AC, but background work is put off */
+    JL_BATTERY_LOW,        /* half of the cores, thrifty ones where there are some */
+    JL_BATTERY_PAUSE       /* as LOW, and below pause_below work waits for AC */
 } jl_battery_rule;
 
 typedef struct {
@@ -62,11 +61,10 @@ typedef struct {
     double target_j;      /* joules per generated token; 0: none */
     double duty;          /* share of the time that may be worked, below 1; 0: all */
     jl_battery_rule on_battery;
-    double pause_below;    /* charge, 0..1, of JL_BATTERY_PAUSE */
-    bool yield_to_user;    /* pause while the user types or moves the pointer */
-    bool keep_awake;       /* hold a sleep inhibitor while work runs */
-    double joule_bytes;    /* bytes read per generated token, for the power model; 0: unknown */
-    double joule_params;   /* parameters used per token, likewise */
+    double pause_below;     /* charge, 0..1, of JL_BATTERY_PAUSE */
+    bool keep_awake;        /* hold a sleep inhibitor while work runs */
+    double bytes_per_token; /* read to generate one, for the power model; 0: unknown */
+    double ops_per_token;   /* likewise */
 } jl_power_params;
 
 typedef struct jl_power jl_power;
@@ -106,26 +104,26 @@ JL_API double jl_power_joules(jl_power *power, bool fresh);
 /* What went into each phase since the first begin. A micro-batch that reads prompts and continues
  * answers is split by tokens times the measured cost of each phase. */
 typedef struct {
-    double prompt_j, decode_j; /* NAN: no meter */
+    double prompt_j, decode_j;   /* NAN: no meter */
     uint64_t n_prompt, n_decode; /* tokens */
-    double busy_s, work_s; /* seconds computing; seconds between begin and end */
-    double idle_w;         /* NAN: not measured */
-    double watts;          /* now, smoothed over a second; NAN */
-    double mean_watts;     /* over work_s; NAN */
-    double above_idle;     /* share of the energy beyond idle_w, 0..1; NAN */
+    double busy_s, work_s;       /* seconds computing; seconds between begin and end */
+    double idle_w;               /* NAN: not measured */
+    double watts;                /* now, smoothed over a second; NAN */
+    double mean_watts;           /* over work_s; NAN */
+    double above_idle;           /* share of the energy beyond idle_w, 0..1; NAN */
 } jl_power_totals;
 JL_API void jl_power_get_totals(jl_power *power, jl_power_totals *out);
 
 /* The budget at work. */
 typedef struct {
     double budget_w, target_j, duty_limit; /* as asked for; 0: none */
-    double allowed_w;  /* after the rules; 0: no budget */
-    bool at_floor;     /* the budget is below what the machine needs at least */
-    double floor_w;    /* power at the lowest setting, as far as known; NAN */
+    double allowed_w;                      /* after the rules; 0: no budget */
+    bool at_floor;                         /* the budget is below what the machine needs at least */
+    double floor_w;                        /* power at the lowest setting, as far as known; NAN */
     uint32_t n_threads;
     jl_place place;
-    double duty;   /* share of the time that is worked */
-    bool paused;   /* by a rule */
+    double duty;     /* share of the time that is worked */
+    bool paused;     /* by a rule */
     char reason[96]; /* of a pause or a lowered budget, "" if none */
     char domain[24]; /* what the budget holds; "" without a meter */
 } jl_power_status;
@@ -138,14 +136,19 @@ typedef struct {
 JL_API JL_MUST_CHECK jl_status jl_power_set_limits(jl_power *power, const jl_power_limits *limits,
                                                    jl_error *err);
 
+/* What a token of each phase costs in a step that used `joules`: tokens times measured cost of the
+ * phase, scaled so that the shares add up. NAN without a meter. */
+JL_API void jl_power_share(jl_power *power, double joules, uint64_t n_prompt, uint64_t n_decode,
+                           double *per_prompt, double *per_decode);
+
 /* Whether work that can wait should wait: on battery, or when hot. */
 JL_API bool jl_power_defer_background(jl_power *power);
 
 /* One sample for a display or a log. */
 typedef struct {
-    double t_s;     /* since open */
-    double joules;  /* NAN without meter */
-    double watts;   /* mean since the sample before; NAN */
+    double t_s;    /* since open */
+    double joules; /* NAN without meter */
+    double watts;  /* mean since the sample before; NAN */
     uint64_t n_prompt, n_decode;
     double duty;
     uint32_t n_threads;

@@ -41,7 +41,7 @@ struct jl_pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_cond_t done;
-    pthread_cond_t unpark; /* workers that are not in use wait here, and their return is told here */
+    pthread_cond_t unpark; /* workers that are not in use wait here; their coming and going is told */
     int n_threads;  /* in use, the caller included */
     int n_most;     /* the pool was created with */
     int n_started;  /* workers that exist */

@@ -268,6 +268,11 @@ void jl_session_cancel(jl_session *s)
     atomic_store(&s->cancel, true);
 }
 
+bool jl_session_is_cancelled(const jl_session *s)
+{
+    return atomic_load(&s->cancel);
+}
+
 void jl_session_observe(jl_session *s, jl_layer_fn *fn, void *ctx)
 {
     s->observe = fn;

@@ -133,7 +133,8 @@ static bool is_input(const char *file)
     const size_t stem = strcspn(file, "_");
 
     return (energy && strcmp(file + stem, "_input") == 0) ||
-           (!energy && (strcmp(file + stem, "_input") == 0 || strcmp(file + stem, "_average") == 0));
+           (!energy &&
+            (strcmp(file + stem, "_input") == 0 || strcmp(file + stem, "_average") == 0));
 }
 
 static void add_device(const jl_sysfs *fs, jl_meters *l, const char *name)

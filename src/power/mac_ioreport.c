@@ -45,8 +45,7 @@ jl_energy_channel jl_energy_channel_of(const char *name)
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         const size_t n = strlen(name);
         const size_t m = strlen(ends[i].end);
-        if (n >= m && strcmp(name + n - m, ends[i].end) == 0 &&
-            (n == m || name[n - m - 1] == '_'))
+        if (n >= m && strcmp(name + n - m, ends[i].end) == 0 && (n == m || name[n - m - 1] == '_'))
             return ends[i].kind;
     }
     if (strcmp(name, "GPU") == 0)

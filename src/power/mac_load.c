@@ -29,13 +29,13 @@ static bool load_cf(jl_mac_api *a)
 {
     jl_cf_api *c = &a->cf;
     const symbol list[] = {
-        {"CFStringCreateWithCString", &c->string},  {"CFStringGetCString", &c->string_get},
-        {"CFDictionaryGetValue", &c->dict_get},     {"CFArrayGetCount", &c->array_count},
-        {"CFArrayGetValueAtIndex", &c->array_get},  {"CFNumberGetValue", &c->number_get},
-        {"CFBooleanGetValue", &c->bool_get},        {"CFGetTypeID", &c->type_of},
-        {"CFNumberGetTypeID", &c->number_type},     {"CFBooleanGetTypeID", &c->bool_type},
-        {"CFStringGetTypeID", &c->string_type},     {"CFDictionaryGetTypeID", &c->dict_type},
-        {"CFArrayGetTypeID", &c->array_type},       {"CFRelease", &c->release},
+        {"CFStringCreateWithCString", &c->string}, {"CFStringGetCString", &c->string_get},
+        {"CFDictionaryGetValue", &c->dict_get},    {"CFArrayGetCount", &c->array_count},
+        {"CFArrayGetValueAtIndex", &c->array_get}, {"CFNumberGetValue", &c->number_get},
+        {"CFBooleanGetValue", &c->bool_get},       {"CFGetTypeID", &c->type_of},
+        {"CFNumberGetTypeID", &c->number_type},    {"CFBooleanGetTypeID", &c->bool_type},
+        {"CFStringGetTypeID", &c->string_type},    {"CFDictionaryGetTypeID", &c->dict_type},
+        {"CFArrayGetTypeID", &c->array_type},      {"CFRelease", &c->release},
     };
     return resolve(jl_lib_open("/System/Library/Frameworks/CoreFoundation.framework/"
                                "CoreFoundation"),

@@ -30,8 +30,8 @@ bool jl_smc_value(uint32_t type, const uint8_t *b, uint32_t n, double *out)
     for (uint32_t i = 0; i < n; i++)
         big = big << 8 | b[i];
     if (type == four("flt ") && n == 4) { /* little-endian, as every chip that has it */
-        const uint32_t bits = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
-                              (uint32_t)b[3] << 24;
+        const uint32_t bits =
+            (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
         memcpy(&f, &bits, sizeof f);
         *out = (double)f;
         return isfinite(f);

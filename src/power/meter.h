@@ -35,8 +35,8 @@ void jl_hwmon_find(const jl_sysfs *fs, jl_meters *l);
 
 /* Integrates a meter over time. */
 typedef struct {
-    double joules;            /* since start */
-    double watts;             /* of the last interval, or the last value; NAN: not known yet */
+    double joules;             /* since start */
+    double watts;              /* of the last interval, or the last value; NAN: not known yet */
     double last_t, last_value; /* of the last reading; last_t NAN: none */
 } jl_meter_clock;
 void jl_meter_clock_start(jl_meter_clock *c);

@@ -75,8 +75,8 @@ const char *jl_covers_text(unsigned covers, char out[48])
  * order in which the sources are preferred. */
 static int rank_of(const jl_meter *m)
 {
-    static const char *const order[] = {"rapl", "ioreport", "nvml", "hwmon", "smc",
-                                        "battery", "rusage"};
+    static const char *const order[] = {"rapl", "ioreport", "nvml",  "hwmon",
+                                        "smc",  "battery",  "rusage"};
     int rank = 0;
 
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
@@ -127,8 +127,7 @@ static void explain(const jl_meters *l, unsigned device, const char *source, cha
         snprintf(why, cap, "no meter: %.96s: %s", best->info.name, best->info.problem);
 }
 
-jl_meter *jl_meters_choose(jl_meters *l, unsigned device, const char *source, char *why,
-                           size_t cap)
+jl_meter *jl_meters_choose(jl_meters *l, unsigned device, const char *source, char *why, size_t cap)
 {
     jl_meter *best = NULL;
 

@@ -14,8 +14,8 @@ enum { MAX_ZONES = 32 };
 
 typedef struct {
     char folder[JL_SYS_PATH];
-    double range;    /* J until the counter wraps; 0: unknown */
-    double last;     /* J, as read */
+    double range; /* J until the counter wraps; 0: unknown */
+    double last;  /* J, as read */
     bool started;
 } zone;
 
@@ -51,8 +51,7 @@ static bool rapl_read(jl_meter *m, double t_s, double *value, jl_error *err)
         int64_t uj;
         const jl_read_result s = jl_sysfs_number(&r->fs, r->zones[i].folder, "energy_uj", &uj);
         if (s != JL_READ_OK || uj < 0) {
-            (void)jl_fail(err, JL_IO, "%s/energy_uj cannot be read any more",
-                          r->zones[i].folder);
+            (void)jl_fail(err, JL_IO, "%s/energy_uj cannot be read any more", r->zones[i].folder);
             return false;
         }
         r->joules += zone_step(&r->zones[i], (double)uj * 1e-6, dt);

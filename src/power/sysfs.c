@@ -104,8 +104,7 @@ static bool add_name(void *ctx, const char *name)
     return true;
 }
 
-size_t jl_sysfs_names(const jl_sysfs *fs, const char *folder, const char *prefix,
-                      jl_sys_names *out)
+size_t jl_sysfs_names(const jl_sysfs *fs, const char *folder, const char *prefix, jl_sys_names *out)
 {
     name_filter f = {prefix, out};
 

@@ -46,10 +46,10 @@ static jl_meter *choose(jl_meters *l, unsigned device, const char *source, char 
     return jl_meters_choose(l, device, source, why, 300);
 }
 
-#define assert_near(a, b, tol)                                        \
-    do {                                                              \
-        if (!(fabs((a) - (b)) <= (tol)))                              \
-            fail_msg("%s: %.9g, expected %.9g", #a, (double)(a), (double)(b)); \
+#define assert_near(a, b, tol)                                                                     \
+    do {                                                                                           \
+        if (!(fabs((a) - (b)) <= (tol)))                                                           \
+            fail_msg("%s: %.9g, expected %.9g", #a, (double)(a), (double)(b));                     \
     } while (0)
 
 static void test_intel_laptop(void **state)
@@ -153,10 +153,10 @@ static void test_two_sockets(void **state)
     assert_string_equal(m->info.name, "rapl package-0 + dram + package-1 + dram");
     jl_meter_clock_start(&c);
     assert_true(jl_meter_clock_step(&c, m, 0.0, &err));
-    append(&t, "class/powercap/intel-rapl:0/energy_uj = 10000000");   /* wraps: 10.32885 J */
-    append(&t, "class/powercap/intel-rapl:0:0/energy_uj = 1000000");  /* wraps: 1.099613 J */
-    append(&t, "class/powercap/intel-rapl:1/energy_uj = 21000000");   /* 20 J */
-    append(&t, "class/powercap/intel-rapl:1:0/energy_uj = 2500000");  /* 0.5 J */
+    append(&t, "class/powercap/intel-rapl:0/energy_uj = 10000000");  /* wraps: 10.32885 J */
+    append(&t, "class/powercap/intel-rapl:0:0/energy_uj = 1000000"); /* wraps: 1.099613 J */
+    append(&t, "class/powercap/intel-rapl:1/energy_uj = 21000000");  /* 20 J */
+    append(&t, "class/powercap/intel-rapl:1:0/energy_uj = 2500000"); /* 0.5 J */
     assert_true(jl_meter_clock_step(&c, m, 2.0, &err));
     assert_near(c.joules, 10.32885 + 1.099613 + 20.5, 1e-6);
     assert_near(c.watts, (10.32885 + 1.099613 + 20.5) / 2.0, 1e-6);
@@ -261,7 +261,7 @@ static void test_states(void **state)
     jl_supply_state(&fs, &s);
     jl_thermal_state(&fs, &s);
     assert_int_equal(s.on_ac, 1);
-    assert_near(s.battery, 0.74, 1e-9); /* the mouse's battery does not count */
+    assert_near(s.battery, 0.74, 1e-9);       /* the mouse's battery does not count */
     assert_near(s.temperature_c, 62.0, 1e-9); /* nor do the disk and the board */
     assert_int_equal(s.thermal, 0);
     append(&t, "class/hwmon/hwmon0/temp1_input = 98000");
