@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_power.h"
 #include "joule/bench.h"
 #include "joule/sys.h"
 #include "load.h"
@@ -23,6 +24,7 @@ typedef struct {
     uint32_t reps;
     double median, mean, sd; /* tokens per second */
     double cpu;              /* CPU seconds per token, median */
+    double joules, watts;    /* per token, and while it ran; NAN: no meter */
 } bench_row;
 
 typedef struct {
@@ -31,6 +33,7 @@ typedef struct {
     jl_model_info info;
     jl_roofline roof;
     const char *kernels;
+    bench_power energy;
     uint32_t n_threads, reps;
     size_t n_rows;
 } bench_run;
@@ -101,20 +104,26 @@ static jl_status time_row(bench_run *b, bench_row *row, jl_error *err)
     snprintf(label, sizeof label, "%s%u @ d%u", row->decode ? "tg" : "pp", row->n, row->depth);
     ui_progress_start(&progress, b->o, label);
     jl_status s = jl_bench_set_depth(b->bench, row->depth, err);
+    bench_power_row(&b->energy);
     for (uint32_t i = 0; s == JL_OK && i <= row->reps; i++) {
         jl_bench_time t;
         const uint32_t n = i == 0 && row->decode && row->n > 4 ? 4 : row->n;
+        if (i > 0)
+            bench_power_start(&b->energy);
         s = row->decode ? jl_bench_decode(b->bench, n, &t, err)
                         : jl_bench_prefill(b->bench, n, &t, err);
         ui_progress_show(&progress, (double)(i + 1) / (row->reps + 1), NULL);
         if (s != JL_OK || i == 0)
             continue;
+        bench_power_stop(&b->energy);
         tps[i - 1] = n / t.seconds;
         cpu[i - 1] = t.cpu_seconds / n;
     }
     ui_progress_end(&progress);
     if (s == JL_OK)
         summarise(row, tps, cpu);
+    row->joules = bench_power_joules(&b->energy, (double)row->n * row->reps);
+    row->watts = bench_power_watts(&b->energy);
     return s;
 }
 
@@ -138,7 +147,7 @@ static void print_head(const bench_run *b)
 
     if (strcmp(format, "csv") == 0) {
         puts("model,bytes,bytes_per_token,kernels,threads,test,n,depth,reps,tps_median,tps_mean,"
-             "tps_sd,cpu_s_per_token,share_of_bound,read_gb_s,int8_gop_s");
+             "tps_sd,cpu_s_per_token,share_of_bound,read_gb_s,int8_gop_s,joules_per_token,watts");
     } else if (strcmp(format, "json") == 0) {
         puts("[");
     } else {
@@ -146,9 +155,10 @@ static void print_head(const bench_run *b)
                b->info.name[0] ? b->info.name : b->info.architecture,
                ui_bytes(b->info.file_bytes, size), ui_bytes(b->info.bytes_per_token, (char[24]){0}),
                b->n_threads, b->kernels);
-        printf("machine: reads %.1f GB/s, int8 peak %.0f Gop/s (%s)\n\n",
+        printf("machine: reads %.1f GB/s, int8 peak %.0f Gop/s (%s)\n",
                b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9, b->roof.kernels);
-        puts("| test | t/s (median) | mean ± sd | CPU s per token | GB/s | share of bound | J per "
+        bench_power_print_state(&b->energy);
+        puts("\n| test | t/s (median) | mean ± sd | CPU s per token | GB/s | share of bound | J per "
              "token "
              "|\n|---|---:|---:|---:|---:|---:|---|");
     }
@@ -159,29 +169,35 @@ static void print_row(bench_run *b, const bench_row *row)
     const char *format = opt_text(b->o, OPT_FORMAT);
     const double share = share_of_bound(b, row);
     char test[48];
+    char number[2][24];
 
     snprintf(test, sizeof test, row->depth ? "%s%u @ d%u" : "%s%u", row->decode ? "tg" : "pp",
              row->n, row->depth);
     if (strcmp(format, "csv") == 0) {
-        printf("\"%s\",%llu,%llu,\"%s\",%u,%s,%u,%u,%u,%.4f,%.4f,%.4f,%.6f,%.4f,%.3f,%.1f\n",
+        printf("\"%s\",%llu,%llu,\"%s\",%u,%s,%u,%u,%u,%.4f,%.4f,%.4f,%.6f,%.4f,%.3f,%.1f,%s,%s\n",
                b->info.name, (unsigned long long)b->info.file_bytes,
                (unsigned long long)b->info.bytes_per_token, b->kernels, b->n_threads, test, row->n,
                row->depth, row->reps, row->median, row->mean, row->sd, row->cpu, share,
-               b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9);
+               b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9,
+               bench_power_json(row->joules, number[0]), bench_power_json(row->watts, number[1]));
     } else if (strcmp(format, "json") == 0) {
         printf("%s  {\"test\": \"%s\", \"n\": %u, \"depth\": %u, \"reps\": %u, \"threads\": %u, "
                "\"tps_median\": %.4f, \"tps_mean\": %.4f, \"tps_sd\": %.4f, \"cpu_s_per_token\": "
                "%.6f, "
-               "\"share_of_bound\": %.4f, \"joules_per_token\": null}",
+               "\"share_of_bound\": %.4f, \"joules_per_token\": %s, \"watts\": %s",
                b->n_rows ? ",\n" : "", test, row->n, row->depth, row->reps, b->n_threads,
-               row->median, row->mean, row->sd, row->cpu, share);
+               row->median, row->mean, row->sd, row->cpu, share,
+               bench_power_json(row->joules, number[0]), bench_power_json(row->watts, number[1]));
+        bench_power_print_json(&b->energy);
+        printf("}");
     } else {
         char rate[24] = "";
         if (row->decode)
             snprintf(rate, sizeof rate, "%.1f",
                      row->median * (double)b->info.bytes_per_token * 1e-9);
-        printf("| %s | %.2f | %.2f ± %.2f | %.4f | %s | %.0f %% | no meter |\n", test, row->median,
-               row->mean, row->sd, row->cpu, rate, share * 100.0);
+        printf("| %s | %.2f | %.2f ± %.2f | %.4f | %s | %.0f %% | %s |\n", test, row->median,
+               row->mean, row->sd, row->cpu, rate, share * 100.0,
+               bench_power_text(row->joules, number[0]));
     }
     fflush(stdout);
     b->n_rows++;
@@ -243,11 +259,14 @@ static jl_status bench_model(bench_run *b, jl_model *model, const number_list li
     jl_session_describe(jl_bench_session(b->bench), kernels, sizeof kernels);
     b->kernels = kernels;
     s = jl_roofline_measure(b->n_threads, &b->roof, err);
+    if (s == JL_OK)
+        s = bench_power_open(b->o, model, jl_bench_session(b->bench), &b->energy, err);
     if (s == JL_OK) {
         ui_catch_interrupt(stop, jl_bench_session(b->bench));
         s = run_lists(b, lists, depths, err);
         ui_release_interrupt();
     }
+    bench_power_close(&b->energy, jl_bench_session(b->bench));
     jl_bench_destroy(b->bench);
     return s;
 }
@@ -278,7 +297,9 @@ int cmd_bench(const opts *o)
 
     if (opt_on(o, OPT_ROOFLINE))
         return show_roofline(o);
-    int rc = read_list(o, OPT_N_PROMPT, &lists[0]);
+    int rc = power_check_options(o);
+    if (!rc)
+        rc = read_list(o, OPT_N_PROMPT, &lists[0]);
     if (!rc)
         rc = read_list(o, OPT_N_GEN, &lists[1]);
     if (!rc)
@@ -287,6 +308,8 @@ int cmd_bench(const opts *o)
         return rc;
     if (largest(&lists[0]) + largest(&lists[1]) == 0 || depths.n == 0)
         return usage_error(o, "nothing to time: give -p or -n a number of tokens");
+    if (opt_int(o, OPT_NICE) > 0)
+        (void)jl_process_nice(opt_int(o, OPT_NICE));
     jl_status s = load_model(o, NULL, LOAD_WEIGHTS, &model, &err);
     if (s == JL_OK)
         s = bench_model(&b, model, lists, &depths, &err);

@@ -96,6 +96,11 @@ int cmd_run(const opts *o)
         return usage_error(o, "--raw needs a text: give it with -p or -f");
     if (opt_on(o, OPT_RAW) && (opt_text(o, OPT_SYSTEM) || opt_text(o, OPT_TOOLS)))
         return usage_error(o, "--raw has no place for --system or --tools");
+    const int rc = power_check_options(o);
+    if (rc)
+        return rc;
+    if (opt_int(o, OPT_NICE) > 0)
+        (void)jl_process_nice(opt_int(o, OPT_NICE));
     const jl_status status = prompt ? run_prompt(o, &err) : run_chat(o, &err);
     if (status != JL_OK)
         return ui_fail(o, &err);

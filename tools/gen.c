@@ -150,14 +150,23 @@ jl_status gen_open(const opts *o, gen *g, jl_error *err)
         status = make_session(g, err);
     if (status == JL_OK)
         status = make_sampler(g, err);
-    if (status != JL_OK)
+    if (status == JL_OK)
+        status = power_open(o, g->model, &g->power, err);
+    if (status != JL_OK) {
         gen_close(g);
+        return status;
+    }
+    jl_power_attach(g->power, g->session);
+    jl_power_get_totals(g->power, &g->stats.energy);
     g->stats.load_s = seconds(start);
     return status;
 }
 
 void gen_close(gen *g)
 {
+    if (g->power && g->session)
+        jl_power_detach(g->power, g->session);
+    jl_power_close(g->power);
     jl_sampler_destroy(g->sampler);
     jl_session_destroy(g->session);
     jl_model_close(g->model);
@@ -223,6 +232,7 @@ jl_status gen_prefill(gen *g, const int32_t *tokens, size_t n, jl_error *err)
     ui_progress_start(&progress, g->o, "reading the prompt");
     g->progress = &progress;
     g->n_total = n - cached;
+    jl_power_begin(g->power);
     while (status == JL_OK && g->history.n < n) {
         const size_t at = g->history.n;
         const size_t count = n - at < batch ? n - at : batch;
@@ -230,6 +240,7 @@ jl_status gen_prefill(gen *g, const int32_t *tokens, size_t n, jl_error *err)
         status = ui_interrupted ? tool_error(err, JL_CANCELLED, "interrupted")
                                 : append(g, tokens + at, count, at + count == n, err);
     }
+    jl_power_end(g->power);
     g->progress = NULL;
     ui_progress_end(&progress);
     g->stats.n_cached += cached;
@@ -270,6 +281,7 @@ jl_status gen_run(gen *g, gen_token_fn *fn, void *ctx, gen_end *end, jl_error *e
     bool stop = false;
 
     *end = GEN_LIMIT;
+    jl_power_begin(g->power);
     for (int i = 0; status == JL_OK && !stop && (limit < 0 || i < limit); i++) {
         if (ui_interrupted) {
             *end = GEN_INTERRUPTED;
@@ -279,6 +291,7 @@ jl_status gen_run(gen *g, gen_token_fn *fn, void *ctx, gen_end *end, jl_error *e
         if (!stop && limit >= 0 && i + 1 >= limit)
             *end = GEN_LIMIT;
     }
+    jl_power_end(g->power);
     if (status == JL_CANCELLED && ui_interrupted) {
         *end = GEN_INTERRUPTED;
         status = JL_OK;
@@ -291,6 +304,31 @@ jl_status gen_run(gen *g, gen_token_fn *fn, void *ctx, gen_end *end, jl_error *e
 static double rate(size_t n, double s)
 {
     return s > 0 ? (double)n / s : 0;
+}
+
+/* A second line: energy, where there is a meter or somebody asks. */
+static void print_energy(gen *g)
+{
+    jl_power_totals now;
+    char text[400];
+
+    jl_power_get_totals(g->power, &now);
+    if (jl_power_meter(g->power) || opt_on(g->o, OPT_VERBOSE)) {
+        power_describe(g->power, &g->stats.energy, &now, text, sizeof text);
+        fprintf(stderr, "energy %s\n", text);
+    }
+    g->stats.energy = now;
+}
+
+static void warn_floor(gen *g)
+{
+    jl_power_status s;
+
+    jl_power_get_status(g->power, &s);
+    if (s.at_floor)
+        fprintf(stderr,
+                "joule: %.3g W are below what this machine needs at least, about %.3g W (%s)\n",
+                s.budget_w, s.floor_w, s.domain);
 }
 
 void gen_print_stats(gen *g)
@@ -308,5 +346,9 @@ void gen_print_stats(gen *g)
                 rate(s->n_generated, s->decode_s),
                 s->n_generated ? s->decode_cpu_s / (double)s->n_generated : 0,
                 (double)jl_memory_peak() / 1048576.0);
-    g->stats = (gen_stats){.load_s = s->load_s};
+    if (!opt_on(g->o, OPT_QUIET) && s->n_prompt + s->n_generated > 0) {
+        print_energy(g);
+        warn_floor(g);
+    }
+    g->stats = (gen_stats){.load_s = s->load_s, .energy = s->energy};
 }

@@ -5,6 +5,7 @@
 #include "joule/joule.h"
 #include "load.h"
 #include "opt.h"
+#include "power_cli.h"
 #include "ui.h"
 
 typedef struct {
@@ -13,6 +14,7 @@ typedef struct {
     double prompt_s;
     size_t n_generated;
     double decode_s, decode_cpu_s;
+    jl_power_totals energy; /* when these statistics began */
 } gen_stats;
 
 typedef struct {
@@ -20,6 +22,7 @@ typedef struct {
     jl_model *model;
     jl_session *session;
     jl_sampler *sampler;
+    jl_power *power;
     token_list history; /* tokens of the sequence; room for the whole context */
     uint32_t n_ctx;
     gen_stats stats;

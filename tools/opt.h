@@ -78,6 +78,18 @@ typedef enum {
     OPT_CORS_ORIGIN,
     OPT_TIMEOUT,
     OPT_LOG_LEVEL,
+    OPT_POWER_BUDGET,
+    OPT_ENERGY_TARGET,
+    OPT_DUTY,
+    OPT_ON_BATTERY,
+    OPT_METER,
+    OPT_IDLE_BASELINE,
+    OPT_NICE,
+    OPT_NO_KEEP_AWAKE,
+    OPT_LOG_CSV,
+    OPT_SVG,
+    OPT_INTERVAL,
+    OPT_SECONDS,
     OPT_PRINT,
     OPT_COLOR,
     OPT_NO_COLOR,
@@ -109,6 +121,7 @@ typedef enum {
     CMD_DOCTOR,
     CMD_BENCH,
     CMD_SERVE,
+    CMD_POWER,
     CMD_LAUNCH,
     CMD_HELP,
     CMD_VERSION,
@@ -199,6 +212,7 @@ int cmd_synth(const opts *o);
 int cmd_doctor(const opts *o);
 int cmd_bench(const opts *o);
 int cmd_serve(const opts *o);
+int cmd_power(const opts *o);
 int cmd_launch(const opts *o);
 int cmd_help(const opts *o);
 int cmd_version(const opts *o);

@@ -6,6 +6,7 @@
 #define COMPUTE    (C(RUN) | C(LOGITS) | C(DOCTOR) | C(BENCH) | C(SERVE))
 #define ENGINE     (C(RUN) | C(LOGITS) | C(BENCH) | C(SERVE))
 #define MODEL_CMDS (COMPUTE | C(TOKENIZE) | C(DETOKENIZE) | C(INSPECT))
+#define POWERED    (C(RUN) | C(BENCH) | C(SERVE))
 #define EVERY      ((1u << CMD_COUNT) - 1)
 
 #define FLAG(nm, ch, al, cm, hp)                                                                   \
@@ -123,7 +124,7 @@ const opt_def opt_table[OPT_COUNT] = {
         FLAG("all", 0, NULL, C(LOGITS), "write one row per token instead of the last one only"),
     [OPT_OUTPUT] = TEXT("output", 'o', NULL, OPT_T_PATH, "FILE", NULL, C(LOGITS),
                         "file to write: rows of n_vocab float32, little-endian"),
-    [OPT_JSON] = FLAG("json", 0, NULL, C(INSPECT) | C(DOCTOR), "print JSON"),
+    [OPT_JSON] = FLAG("json", 0, NULL, C(INSPECT) | C(DOCTOR) | C(POWER), "print JSON"),
     [OPT_SHAPE] =
         CHOICE("shape", 0, NULL,
                "gemma-4-26b-a4b|gemma-4-31b|gemma-4-12b|gemma-4-e4b|gemma-4-e2b|llama-3.1-8b|"
@@ -152,8 +153,8 @@ const opt_def opt_table[OPT_COUNT] = {
         FLAG("roofline", 0, NULL, C(BENCH), "measure what the machine could do, without a model"),
     [OPT_HOST] = TEXT("host", 0, NULL, OPT_T_TEXT, "ADDRESS", "127.0.0.1", C(SERVE),
                       "address to listen on; 0.0.0.0 lets other machines in: give an API key then"),
-    [OPT_PORT] = NUM("port", 0, NULL, OPT_T_INT, -1, 65535, "9931", C(SERVE) | C(LAUNCH),
-                     "port to listen on; -1: any free one"),
+    [OPT_PORT] = NUM("port", 0, NULL, OPT_T_INT, -1, 65535, "9931", C(SERVE) | C(LAUNCH) | C(POWER),
+                     "port of the server; -1: any free one"),
     [OPT_API_KEY] = TEXT("api-key", 0, NULL, OPT_T_TEXT, "KEY", NULL, C(SERVE),
                          "clients must send this key; better given in the environment, where "
                          "other users do not see it"),
@@ -186,6 +187,36 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_LOG_LEVEL] = CHOICE("log-level", 0, NULL, "error|info|access|debug", "access", C(SERVE),
                              "what goes to stderr: errors, also events, also a line per request "
                              "(never its text), also its timings"),
+    [OPT_POWER_BUDGET] =
+        TEXT("power-budget", 0, NULL, OPT_T_TEXT, "WATTS", NULL, POWERED,
+             "hold this mean power (8W): as many tokens as it gives; needs a meter, see joule power"),
+    [OPT_ENERGY_TARGET] =
+        TEXT("energy-target", 0, NULL, OPT_T_TEXT, "JOULES", NULL, POWERED,
+             "use at most this energy per generated token (0.7J), as fast as that allows; needs a "
+             "meter"),
+    [OPT_DUTY] = TEXT("duty", 0, NULL, OPT_T_TEXT, "SHARE", NULL, POWERED,
+                      "work at most this share of the time (50%), without a meter"),
+    [OPT_ON_BATTERY] =
+        TEXT("on-battery", 0, NULL, OPT_T_TEXT, "RULE", "normal", POWERED,
+             "normal, low (half of the cores, thrifty ones where there are some) or "
+             "\"pause-below 15%\" (low, and work waits for AC below that charge)"),
+    [OPT_METER] = TEXT("meter", 0, NULL, OPT_T_TEXT, "NAME", NULL, POWERED | C(POWER),
+                       "energy meter to use: rapl, hwmon, battery, ioreport, smc, rusage (default: "
+                       "the best that covers the processor)"),
+    [OPT_IDLE_BASELINE] = NUM("idle-baseline", 0, NULL, OPT_T_FLOAT, 0, 600, "0", POWERED | C(POWER),
+                              "rest for N seconds first and measure what the machine draws idle"),
+    [OPT_NICE] = NUM("nice", 0, NULL, OPT_T_INT, 0, 19, "0", POWERED,
+                     "give way to other programs: 0 not, 19 most"),
+    [OPT_NO_KEEP_AWAKE] = FLAG("no-keep-awake", 0, NULL, POWERED,
+                               "let the machine go to sleep while an answer is being written"),
+    [OPT_LOG_CSV] = TEXT("log", 0, NULL, OPT_T_PATH, "FILE", NULL, C(POWER),
+                         "write every sample to a CSV file"),
+    [OPT_SVG] = TEXT("svg", 0, NULL, OPT_T_PATH, "FILE", NULL, C(POWER),
+                     "draw the power over time into an SVG file at the end"),
+    [OPT_INTERVAL] = NUM("interval", 0, NULL, OPT_T_FLOAT, 0.1, 3600, "1", C(POWER),
+                         "seconds from sample to sample"),
+    [OPT_SECONDS] = NUM("seconds", 0, NULL, OPT_T_FLOAT, 0, 1e6, "0", C(POWER),
+                        "end after N seconds; 0: at Ctrl-C"),
     [OPT_PRINT] = FLAG("print", 0, NULL, C(LAUNCH), "only print the client's configuration"),
     [OPT_COLOR] =
         CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),
@@ -256,6 +287,12 @@ const cmd_def cmd_table[CMD_COUNT] = {
                    "joule serve\n"
                    "joule serve -m gemma-4-26B-A4B-it-UD-IQ4_XS.gguf -c 32768 --parallel 2\n",
                    cmd_serve},
+    [CMD_POWER] = {"power", "", 0, "show meters, battery, heat, and watts as they are",
+                   "Lists what this machine can measure, and why not where it cannot. Then, with a "
+                   "meter, one line that changes: watts, joules per token of a joule server on "
+                   "--port, temperature. --json prints one object per sample instead.",
+                   "joule power\njoule power --log power.csv --svg power.svg --seconds 60\n",
+                   cmd_power},
     [CMD_LAUNCH] = {"launch", "opencode [-- ARGUMENTS]", 17,
                     "run a coding agent on the local model",
                     "Finds the server on the port or starts one for as long as the client runs, "

@@ -7,6 +7,7 @@
 #include "load.h"
 #include "opt.h"
 #include "paths.h"
+#include "power_cli.h"
 #include "ui.h"
 
 static void log_line(void *ctx, jl_log_level level, const char *line)
@@ -103,7 +104,9 @@ static jl_status serve(const opts *o, jl_model *model, jl_server_params *p, jl_e
 {
     jl_server *server = NULL;
 
-    jl_status status = choose_context(model, p, err);
+    jl_status status = power_open(o, model, &p->power, err);
+    if (status == JL_OK)
+        status = choose_context(model, p, err);
     if (status == JL_OK)
         status = check_memory(o, model, p, err);
     if (status == JL_OK)
@@ -127,11 +130,17 @@ int cmd_serve(const opts *o)
     jl_server_params params;
     char id[128];
 
+    const int rc = power_check_options(o);
+    if (rc)
+        return rc;
+    if (opt_int(o, OPT_NICE) > 0)
+        (void)jl_process_nice(opt_int(o, OPT_NICE));
     path_model_id(opt_text(o, OPT_MODEL) ? opt_text(o, OPT_MODEL) : "joule-tiny", id, sizeof id);
     read_options(o, id, &params);
     jl_status status = load_model(o, NULL, LOAD_WEIGHTS, &model, &err);
     if (status == JL_OK) {
         status = serve(o, model, &params, &err);
+        jl_power_close(params.power);
         jl_model_close(model);
     }
     return status == JL_OK ? EXIT_OK : ui_fail(o, &err);

@@ -5,6 +5,7 @@
 #define JL_JOULE_SERVER_H
 
 #include "joule/chat.h"
+#include "joule/power.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,6 +41,7 @@ typedef struct {
     bool drop_thinking; /* thoughts of earlier turns are not read again (the template's rule) */
     jl_session_params
         session; /* n_ctx, n_ubatch, n_threads, KV types, cpu_mask; the rest is computed */
+    jl_power *power; /* meters and limits, the caller's; must outlive the server. NULL: none */
     /* NULL: nothing is logged. May be called from several threads. */
     void (*log)(void *ctx, jl_log_level level, const char *line);
     void *log_ctx;

@@ -3,6 +3,7 @@
 #ifndef JL_JOULE_SYS_H
 #define JL_JOULE_SYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,8 @@ JL_API uint64_t jl_memory_total(void);       /* bytes */
 JL_API uint64_t jl_memory_peak(void);        /* peak resident set of this process, bytes */
 JL_API uint64_t jl_time_ns(void);            /* monotonic */
 JL_API double jl_time_cpu(void);             /* CPU seconds of this process */
+/* Niceness of this process, 0 to 19: other programs go first. False if the system refuses. */
+JL_API bool jl_process_nice(int level);
 JL_API const char *jl_env(const char *name); /* NULL if unset or empty */
 
 #ifdef __cplusplus

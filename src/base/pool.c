@@ -41,7 +41,7 @@ struct jl_pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_cond_t done;
-    pthread_cond_t unpark; /* workers that are not in use wait here; their coming and going is told */
+    pthread_cond_t unpark; /* workers that are not in use wait here */
     int n_threads;  /* in use, the caller included */
     int n_most;     /* the pool was created with */
     int n_started;  /* workers that exist */
@@ -92,8 +92,8 @@ static void leave_region(jl_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* Sleeps until the pool uses this worker again; returns the epoch it joins at. jl_pool_use waits for
- * the workers it calls back, so no region starts meanwhile. */
+/* Sleeps until the pool uses this worker again; returns the epoch it joins at. jl_pool_use waits
+ * for the workers it calls back, so no region starts meanwhile. */
 static unsigned park(jl_pool *pool, int ith)
 {
     pthread_mutex_lock(&pool->mutex);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "joule/sys.h"
 
 /* Why a small file could not be read. */
 typedef enum { JL_READ_OK, JL_READ_ABSENT, JL_READ_DENIED, JL_READ_FAILED } jl_read_result;
@@ -33,7 +34,5 @@ int jl_child_start(const char *const *argv, int *pipe_fd);
 void jl_child_stop(int pid, int pipe_fd);
 
 void jl_sleep_ns(uint64_t ns); /* may wake early by a signal */
-/* Raises (or lowers) the niceness of this process, 0..19; false if the system refuses. */
-bool jl_process_nice(int level);
 
 #endif

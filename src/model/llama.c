@@ -70,6 +70,8 @@ jl_status jl_llama_forward(const jl_graph *g, jl_error *err)
         attention(g, il, &x);
         feed_forward(g, &g->m->layers[il], &x);
         observe(g, (int)il, &x);
+        if (g->layer_done)
+            g->layer_done(g->layer_done_ctx);
     }
     return jl_graph_head(g, err);
 }

@@ -157,6 +157,7 @@ void jl_get_metrics(jl_exchange *ex)
                      m->name, m->help, m->name, m->type, m->name, m->value);
         (void)jl_str_put(&text, line, (size_t)n);
     }
+    jl_energy_metrics(s, &text);
     jl_ex_text(ex, 200, "text/plain; version=0.0.4; charset=utf-8", jl_str_text(&text), text.len);
     jl_str_free(&text);
 }

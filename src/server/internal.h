@@ -190,6 +190,8 @@ typedef struct {
 /* Whole when all choices have ended; before that the engine thread owns the rest. */
 jl_usage jl_answer_usage(const jl_answer *a);
 json_t *jl_answer_timings(const jl_answer *a);
+json_t *jl_answer_energy(const jl_answer *a); /* energy.c */
+void jl_energy_metrics(const jl_server *s, jl_str *text);
 
 /* ---- the server ------------------------------------------------------------------------- */
 
@@ -238,6 +240,6 @@ extern const jl_wire jl_wire_chat, jl_wire_text, jl_wire_messages, jl_wire_respo
 jl_handler jl_post_chat, jl_post_text, jl_post_messages, jl_post_count_tokens, jl_post_responses,
     jl_post_ollama_chat, jl_post_ollama_generate, jl_get_ollama_tags, jl_post_ollama_show,
     jl_get_ollama_version, jl_get_models, jl_get_model, jl_get_health, jl_post_tokenize,
-    jl_post_detokenize, jl_get_metrics, jl_get_props, jl_get_slots;
+    jl_post_detokenize, jl_get_metrics, jl_get_props, jl_get_slots, jl_handle_power;
 
 #endif

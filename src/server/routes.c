@@ -21,6 +21,7 @@ const jl_route jl_routes[] = {
     {"/tokenize", POST, &jl_wire_chat, jl_post_tokenize},
     {"/detokenize", POST, &jl_wire_chat, jl_post_detokenize},
     {"/metrics", GET, &jl_wire_chat, jl_get_metrics},
+    {"/power", GET | POST, &jl_wire_chat, jl_handle_power},
     {"/props", GET, &jl_wire_chat, jl_get_props},
     {"/slots", GET, &jl_wire_chat, jl_get_slots},
     {NULL, 0, NULL, NULL},

@@ -4,6 +4,7 @@
  * alone, neither the batching nor the cache changes an answer. */
 #include "server/scheduler.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -38,6 +39,7 @@ struct jl_scheduler {
     uint32_t n_answers; /* pieces that continue an answer */
     size_t n_slice;     /* tokens of prompts in the pieces */
     jl_spill spill;     /* if there is a disk */
+    bool working;       /* jl_power_begin was called */
 };
 
 static bool is_answering(const jl_job *j)
@@ -516,15 +518,43 @@ static void make_room(jl_scheduler *s, const jl_error *why)
     jl_lock_leave(s->lock);
 }
 
+/* Puts the energy and processor time of a step down to its jobs, by tokens times the measured cost
+ * of the phase. */
+static void share_cost(jl_scheduler *s, double joules, double cpu_s)
+{
+    const size_t n_decode = s->n_answers;
+    double per_prompt = NAN;
+    double per_decode = NAN;
+    double cpu_prompt, cpu_decode;
+
+    if (!s->params.power)
+        return;
+    jl_power_share(s->params.power, joules, s->n_slice, n_decode, &per_prompt, &per_decode);
+    jl_power_share(s->params.power, cpu_s, s->n_slice, n_decode, &cpu_prompt, &cpu_decode);
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        jl_job_stats *st = &s->piece_job[i]->stats;
+        const double n = (double)s->pieces[i].n_tokens;
+        if (i < s->n_answers)
+            st->decode_j += n * per_decode;
+        else
+            st->prompt_j += n * per_prompt;
+        st->cpu_s += n * (i < s->n_answers ? cpu_decode : cpu_prompt);
+    }
+}
+
 static void step(jl_scheduler *s)
 {
     jl_error err = {0};
 
     plan(s);
+    const double joules = s->params.power ? jl_power_joules(s->params.power, false) : NAN;
+    const double cpu_s = jl_time_cpu();
     const uint64_t start = jl_time_ns();
     const jl_status status = jl_session_eval(s->session, s->pieces, s->n_pieces, &err);
     const uint64_t ns = jl_time_ns() - start;
 
+    if (s->params.power)
+        share_cost(s, jl_power_joules(s->params.power, false) - joules, jl_time_cpu() - cpu_s);
     if (status == JL_OK) {
         adjust_slice(s, (double)ns * 1e-6);
         count_step(s, ns);
@@ -554,9 +584,31 @@ static void publish(jl_scheduler *s)
         s->stats.n_reading += !is_answering(s->running[i]);
 }
 
+/* Tells the meters when work begins and when nothing is left to do. */
+static void tell_power(jl_scheduler *s, bool working)
+{
+    if (!s->params.power || working == s->working)
+        return;
+    s->working = working;
+    if (working)
+        jl_power_begin(s->params.power);
+    else
+        jl_power_end(s->params.power);
+}
+
+static bool has_work(jl_scheduler *s)
+{
+    jl_lock_take(s->lock);
+    const bool any = s->n_running > 0 || s->queue;
+    jl_lock_leave(s->lock);
+    return any;
+}
+
 /* Waits for work; false when the thread is to end. */
 static bool wait_for_work(jl_scheduler *s, bool more)
 {
+    if (!has_work(s))
+        tell_power(s, false);
     jl_lock_take(s->lock);
     publish(s);
     while (!s->stop && !s->poked && !more && n_runnable(s) == 0)
@@ -583,19 +635,26 @@ static void flush_spill(jl_scheduler *s)
     }
 }
 
+/* On battery, or when it is hot, the cache is written only at the end. */
+static bool may_spill(const jl_scheduler *s)
+{
+    return !s->params.power || !jl_power_defer_background(s->params.power);
+}
+
 static void engine_main(void *ctx)
 {
     jl_scheduler *s = ctx;
     jl_spill_state spill = JL_SPILL_IDLE;
 
     while (wait_for_work(s, spill == JL_SPILL_MORE)) {
+        tell_power(s, has_work(s));
         drop_cancelled(s);
         admit(s);
         take_loads(s);
         if (n_runnable(s) > 0)
             step(s);
         if (s->params.disk)
-            spill = jl_spill_step(&s->spill);
+            spill = may_spill(s) ? jl_spill_step(&s->spill) : JL_SPILL_IDLE;
     }
     jl_lock_take(s->lock);
     for (jl_job *j = s->queue; j; j = j->next)
@@ -606,6 +665,7 @@ static void engine_main(void *ctx)
     drop_cancelled(s);
     if (s->params.disk)
         flush_spill(s);
+    tell_power(s, false);
 }
 
 static jl_status create_parts(jl_scheduler *s, jl_error *err)
@@ -724,8 +784,11 @@ jl_status jl_scheduler_submit(jl_scheduler *s, jl_job *const *jobs, size_t n_job
 void jl_scheduler_cancel(jl_scheduler *s, jl_job *job)
 {
     atomic_store(&job->cancelled, true);
-    /* One token more is quicker than computing this step again for everybody. */
-    if (atomic_load(&job->reading))
+    /* One token more is quicker than computing this step again for everybody. Unless it waits. */
+    jl_power_status power = {0};
+    if (s->params.power)
+        jl_power_get_status(s->params.power, &power);
+    if (atomic_load(&job->reading) || power.paused)
         jl_session_cancel(s->session);
     poke(s);
 }

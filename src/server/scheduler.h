@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "joule/joule.h"
+#include "joule/power.h"
 #include "server/disk.h"
 #include "server/prefix.h"
 
@@ -37,6 +38,8 @@ typedef struct {
     size_t n_cached;                                /* prompt tokens found in the cache */
     size_t n_read;                                  /* prompt tokens computed so far */
     uint64_t submit_ns, start_ns, first_ns, end_ns; /* jl_time_ns; 0: not yet */
+    double prompt_j, decode_j; /* its share of the energy of its steps; NAN: no meter */
+    double cpu_s;              /* likewise, processor time */
 } jl_job_stats;
 
 enum { JL_JOB_MARKS = 8 };
@@ -76,6 +79,7 @@ typedef struct {
     uint32_t n_ubatch;     /* of the session */
     jl_disk *disk;         /* NULL: nothing is stored; must outlive the scheduler */
     uint64_t disk_bytes;   /* most bytes of one sequence on the disk */
+    jl_power *power;       /* told when there is work; NULL: none */
 } jl_scheduler_params;
 
 typedef struct {

@@ -176,6 +176,9 @@ static jl_status start_engine(jl_server *s, jl_error *err)
     pp.n_ubatch = sp.n_ubatch;
     pp.disk = s->disk;
     pp.disk_bytes = s->params.cache_disk;
+    if (s->params.power)
+        jl_power_attach(s->params.power, s->session);
+    pp.power = s->params.power;
     s->n_ctx = jl_session_n_ctx(s->session);
     return jl_scheduler_create(s->session, &pp, &s->scheduler, err);
 }
@@ -301,6 +304,8 @@ void jl_server_destroy(jl_server *s)
     for (int i = 0; i < 2; i++)
         if (s->stop_pipe[i] >= 0)
             evutil_closesocket(s->stop_pipe[i]);
+    if (s->params.power && s->session)
+        jl_power_detach(s->params.power, s->session);
     jl_turns_destroy(s->turns);
     jl_disk_destroy(s->disk);
     jl_session_destroy(s->session);

@@ -168,8 +168,10 @@ static void end_choice(jl_answer *a, jl_choice *c)
 
     if (details)
         json_object_set_new(choice, "finish_details", details);
-    if (a->n_ended == a->gen.n)
+    if (a->n_ended == a->gen.n) {
         json_object_set_new(body, "timings", jl_answer_timings(a));
+        json_object_set_new(body, "energy", jl_answer_energy(a));
+    }
     jl_ex_stream_json(a->ex, NULL, body);
 }
 
@@ -211,6 +213,7 @@ static void finish(jl_answer *a)
             json_t *body = chunk(a, choices);
             json_object_set_new(body, "usage", jl_openai_usage(a));
             json_object_set_new(body, "timings", jl_answer_timings(a));
+            json_object_set_new(body, "energy", jl_answer_energy(a));
             jl_ex_stream_json(a->ex, NULL, body);
         } else {
             json_decref(choices);
@@ -231,6 +234,7 @@ static void finish(jl_answer *a)
     json_object_set_new(body, "object", json_string("chat.completion"));
     json_object_set_new(body, "usage", jl_openai_usage(a));
     json_object_set_new(body, "timings", jl_answer_timings(a));
+    json_object_set_new(body, "energy", jl_answer_energy(a));
     jl_ex_json(a->ex, 200, body);
 }
 

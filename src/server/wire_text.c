@@ -72,6 +72,7 @@ static void finish(jl_answer *a)
     json_t *body = whole(a, choices);
     json_object_set_new(body, "usage", jl_openai_usage(a));
     json_object_set_new(body, "timings", jl_answer_timings(a));
+    json_object_set_new(body, "energy", jl_answer_energy(a));
     if (!a->gen.stream) {
         jl_ex_json(a->ex, 200, body);
         return;
