@@ -344,6 +344,7 @@ static void machine_changed(jl_governor *g, double ratio)
         if (i == g->now)
             continue;
         k->rate *= ratio;
+        k->rate_n = 0.0; /* a guess: the next measurement replaces it */
         k->trial_t = 0.0;
         k->span = k->busy = k->joules = 0.0;
     }

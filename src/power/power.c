@@ -328,13 +328,11 @@ jl_status jl_power_set_limits(jl_power *p, const jl_power_limits *limits, jl_err
 
 bool jl_power_defer_background(jl_power *p)
 {
-    jl_machine_state state;
-
     jl_lock_take(p->lock);
-    jl_power_read_state(p, &state);
-    const jl_rule r = jl_rules(&state, p->params.on_battery, p->params.pause_below, NULL);
+    jl_power_refresh(p, jl_power_now(p));
+    const bool defer = p->rule.defer;
     jl_lock_leave(p->lock);
-    return r.defer;
+    return defer;
 }
 
 void jl_power_share(jl_power *p, double joules, uint64_t n_prompt, uint64_t n_decode,

@@ -75,6 +75,8 @@ double jl_power_now(const jl_power *p); /* s since open */
 void jl_power_pace(void *power, jl_session *session, const jl_pace_point *at);
 /* One step of the sampler, under the lock; returns how long to wait for the next, ms. */
 uint32_t jl_power_tick(jl_power *p);
+/* Looks at battery and heat again if the last look is two seconds old; the rules follow. */
+void jl_power_refresh(jl_power *p, double t);
 void jl_power_read_state(jl_power *p, jl_machine_state *out);
 /* Puts energy down to phases, by tokens times cost. */
 void jl_power_account(jl_power *p, double joules, double n_prompt, double n_decode);

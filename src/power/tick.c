@@ -110,7 +110,7 @@ static bool sample(jl_power *p, double t, jl_gov_input *in)
     return whole;
 }
 
-static void refresh_state(jl_power *p, double t)
+void jl_power_refresh(jl_power *p, double t)
 {
     if (t - p->state_t < STATE_S)
         return;
@@ -158,7 +158,7 @@ uint32_t jl_power_tick(jl_power *p)
     in.sample = sample(p, t, &in);
     const work w = count_work(p, t);
     smooth_watts(p, w.dt);
-    refresh_state(p, t);
+    jl_power_refresh(p, t);
     p->governed = p->meter && (p->limits.budget_w > 0.0 || p->limits.target_j > 0.0);
     if (p->governed && w.dt >= 0.001) {
         in.busy_s = w.busy;
