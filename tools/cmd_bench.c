@@ -158,9 +158,8 @@ static void print_head(const bench_run *b)
         printf("machine: reads %.1f GB/s, int8 peak %.0f Gop/s (%s)\n",
                b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9, b->roof.kernels);
         bench_power_print_state(&b->energy);
-        puts("\n| test | t/s (median) | mean ± sd | CPU s per token | GB/s | share of bound | J per "
-             "token "
-             "|\n|---|---:|---:|---:|---:|---:|---|");
+        puts("\n| test | t/s (median) | mean ± sd | CPU s per token | GB/s | share of bound | J "
+             "per token |\n|---|---:|---:|---:|---:|---:|---|");
     }
 }
 

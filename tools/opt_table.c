@@ -189,7 +189,8 @@ const opt_def opt_table[OPT_COUNT] = {
                              "(never its text), also its timings"),
     [OPT_POWER_BUDGET] =
         TEXT("power-budget", 0, NULL, OPT_T_TEXT, "WATTS", NULL, POWERED,
-             "hold this mean power (8W): as many tokens as it gives; needs a meter, see joule power"),
+             "hold this mean power (8W): as many tokens as it gives; needs a meter, see joule "
+             "power"),
     [OPT_ENERGY_TARGET] =
         TEXT("energy-target", 0, NULL, OPT_T_TEXT, "JOULES", NULL, POWERED,
              "use at most this energy per generated token (0.7J), as fast as that allows; needs a "
@@ -203,7 +204,8 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_METER] = TEXT("meter", 0, NULL, OPT_T_TEXT, "NAME", NULL, POWERED | C(POWER),
                        "energy meter to use: rapl, hwmon, battery, ioreport, smc, rusage (default: "
                        "the best that covers the processor)"),
-    [OPT_IDLE_BASELINE] = NUM("idle-baseline", 0, NULL, OPT_T_FLOAT, 0, 600, "0", POWERED | C(POWER),
+    [OPT_IDLE_BASELINE] = NUM("idle-baseline", 0, NULL, OPT_T_FLOAT, 0, 600, "0",
+                              POWERED | C(POWER),
                               "rest for N seconds first and measure what the machine draws idle"),
     [OPT_NICE] = NUM("nice", 0, NULL, OPT_T_INT, 0, 19, "0", POWERED,
                      "give way to other programs: 0 not, 19 most"),
