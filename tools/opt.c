@@ -141,6 +141,10 @@ static int set_value(opts *o, opt_id id, const char *text, const char *origin)
     if (!parse_value(d, text, &o->v[id]))
         return usage_error(o, "%s: %s", origin, value_error(d, why, sizeof why, text));
     o->v[id].set = true;
+    if (id == OPT_TENSOR_TYPE && o->n_rules == OPT_MAX_REPEATS)
+        return usage_error(o, "%s: at most %d times", origin, OPT_MAX_REPEATS);
+    if (id == OPT_TENSOR_TYPE)
+        o->rules[o->n_rules++] = text;
     return 0;
 }
 

@@ -64,6 +64,20 @@ typedef enum {
     OPT_REPETITIONS,
     OPT_FORMAT,
     OPT_ROOFLINE,
+    OPT_CHUNKS,
+    OPT_SAVE_LOGITS,
+    OPT_BASE,
+    OPT_CHAT,
+    OPT_TENSOR_TYPE,
+    OPT_IMATRIX,
+    OPT_PURE,
+    OPT_PLAN,
+    OPT_SAVE_PLAN,
+    OPT_DRY_RUN,
+    OPT_BUDGET,
+    OPT_BPW,
+    OPT_BUDGET_DECODE,
+    OPT_RESTART,
     OPT_HOST,
     OPT_PORT,
     OPT_API_KEY,
@@ -120,6 +134,11 @@ typedef enum {
     CMD_SYNTH,
     CMD_DOCTOR,
     CMD_BENCH,
+    CMD_PERPLEXITY,
+    CMD_KL,
+    CMD_EVAL,
+    CMD_QUANTIZE,
+    CMD_IMATRIX,
     CMD_SERVE,
     CMD_POWER,
     CMD_LAUNCH,
@@ -161,10 +180,14 @@ typedef struct {
     int (*run)(const opts *o);
 } cmd_def;
 
+enum { OPT_MAX_REPEATS = 64 };
+
 struct opts {
     const cmd_def *cmd;
     cmd_id id;
     opt_value v[OPT_COUNT];
+    const char *rules[OPT_MAX_REPEATS]; /* every --tensor-type, in order */
+    int n_rules;
     int n_args;
     char **args;
 };
@@ -211,6 +234,11 @@ int cmd_logits(const opts *o);
 int cmd_synth(const opts *o);
 int cmd_doctor(const opts *o);
 int cmd_bench(const opts *o);
+int cmd_perplexity(const opts *o);
+int cmd_kl(const opts *o);
+int cmd_eval(const opts *o);
+int cmd_quantize(const opts *o);
+int cmd_imatrix(const opts *o);
 int cmd_serve(const opts *o);
 int cmd_power(const opts *o);
 int cmd_launch(const opts *o);

@@ -3,8 +3,10 @@
 
 #define C(x)       (1u << CMD_##x)
 #define GEN        C(RUN)
-#define COMPUTE    (C(RUN) | C(LOGITS) | C(DOCTOR) | C(BENCH) | C(SERVE))
-#define ENGINE     (C(RUN) | C(LOGITS) | C(BENCH) | C(SERVE))
+#define QUALITY    (C(PERPLEXITY) | C(KL) | C(EVAL))
+#define MAKING     (C(QUANTIZE) | C(IMATRIX))
+#define ENGINE     (C(RUN) | C(LOGITS) | C(BENCH) | C(SERVE) | QUALITY | C(IMATRIX))
+#define COMPUTE    (ENGINE | C(DOCTOR))
 #define MODEL_CMDS (COMPUTE | C(TOKENIZE) | C(DETOKENIZE) | C(INSPECT))
 #define POWERED    (C(RUN) | C(BENCH) | C(SERVE))
 #define EVERY      ((1u << CMD_COUNT) - 1)
@@ -36,7 +38,9 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_PROMPT] = TEXT("prompt", 'p', NULL, OPT_T_TEXT, "TEXT", NULL, GEN | C(TOKENIZE),
                         "the text to answer (run) or to split (tokenize)"),
     [OPT_FILE] = TEXT("file", 'f', NULL, OPT_T_PATH, "FILE", NULL,
-                      GEN | C(TOKENIZE) | C(DETOKENIZE), "read the input from a file; - is stdin"),
+                      GEN | C(TOKENIZE) | C(DETOKENIZE) | C(PERPLEXITY) | MAKING,
+                      "read the input (quantize, imatrix: the calibration text) from a file; - is "
+                      "stdin"),
     [OPT_SYSTEM] = TEXT("system", 0, "sys", OPT_T_TEXT, "TEXT", NULL, GEN,
                         "instructions put before the conversation"),
     [OPT_RAW] = FLAG("raw", 0, NULL, GEN, "continue the text as it is, without the chat template"),
@@ -49,10 +53,13 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_PREDICT] = NUM("predict", 'n', "n-predict", OPT_T_INT, -1, 1 << 24, "-1", GEN,
                         "most tokens to generate; -1: until the model ends or the context is full"),
     [OPT_CTX] = NUM("ctx-size", 'c', NULL, OPT_T_INT, 0, 1 << 22, "0",
-                    C(RUN) | C(LOGITS) | C(DOCTOR) | C(INSPECT) | C(SERVE) | C(LAUNCH),
-                    "context in tokens; 0: the model's, at most 8192"),
+                    C(RUN) | C(LOGITS) | C(DOCTOR) | C(INSPECT) | C(SERVE) | C(LAUNCH) |
+                        C(PERPLEXITY) | C(EVAL) | C(IMATRIX),
+                    "context in tokens; 0: the model's, at most 8192 (perplexity, imatrix: tokens "
+                    "of a chunk, 0: 512)"),
     [OPT_THREADS] = NUM("threads", 't', NULL, OPT_T_INT, 0, 1024, "0",
-                        COMPUTE | C(SYNTH) | C(LAUNCH), "threads; 0: one per physical core"),
+                        COMPUTE | C(SYNTH) | C(LAUNCH) | C(QUANTIZE),
+                        "threads; 0: one per physical core"),
     [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048", C(RUN) | C(LOGITS),
                       "prompt tokens handed to the engine in one call"),
     [OPT_UBATCH] = NUM("ubatch-size", 0, "ub", OPT_T_INT, 0, 1 << 16, "0", ENGINE,
@@ -122,8 +129,9 @@ const opt_def opt_table[OPT_COUNT] = {
              "stdin"),
     [OPT_ALL] =
         FLAG("all", 0, NULL, C(LOGITS), "write one row per token instead of the last one only"),
-    [OPT_OUTPUT] = TEXT("output", 'o', NULL, OPT_T_PATH, "FILE", NULL, C(LOGITS),
-                        "file to write: rows of n_vocab float32, little-endian"),
+    [OPT_OUTPUT] = TEXT("output", 'o', NULL, OPT_T_PATH, "FILE", NULL, C(LOGITS) | C(IMATRIX),
+                        "file to write: rows of n_vocab float32, little-endian (logits), or an "
+                        "importance matrix in llama.cpp's GGUF format"),
     [OPT_JSON] = FLAG("json", 0, NULL, C(INSPECT) | C(DOCTOR) | C(POWER), "print JSON"),
     [OPT_SHAPE] =
         CHOICE("shape", 0, NULL,
@@ -147,10 +155,42 @@ const opt_def opt_table[OPT_COUNT] = {
                          "tokens already in the context, comma separated"),
     [OPT_REPETITIONS] = NUM("repetitions", 'r', NULL, OPT_T_INT, 1, 1000, "5", C(BENCH),
                             "times each test is run, after one that does not count"),
-    [OPT_FORMAT] = CHOICE("output-format", 'o', NULL, "md|json|csv", "md", C(BENCH),
+    [OPT_FORMAT] = CHOICE("output-format", 'o', NULL, "md|json|csv", "md", C(BENCH) | QUALITY,
                           "how the results are printed"),
     [OPT_ROOFLINE] =
         FLAG("roofline", 0, NULL, C(BENCH), "measure what the machine could do, without a model"),
+    [OPT_CHUNKS] = NUM("chunks", 0, NULL, OPT_T_INT, 0, 1 << 24, "0",
+                       C(PERPLEXITY) | C(KL) | MAKING,
+                       "use at most this many chunks of the text; 0: all (quantize: 4)"),
+    [OPT_SAVE_LOGITS] =
+        TEXT("save-logits", 0, "kl-divergence-base", OPT_T_PATH, "FILE", NULL, C(PERPLEXITY),
+             "also write the logits, for joule kl or llama-perplexity"),
+    [OPT_BASE] = TEXT("base", 0, NULL, OPT_T_PATH, "FILE", NULL, C(KL),
+                      "saved logits of the reference model; they hold the text, too"),
+    [OPT_CHAT] = FLAG("chat", 0, NULL, C(EVAL),
+                      "put every \"prompt\" into the chat template as a user's message"),
+    [OPT_TENSOR_TYPE] =
+        TEXT("tensor-type", 0, NULL, OPT_T_TEXT, "REGEX=TYPE", NULL, C(QUANTIZE),
+             "give matrices whose names match another type; may be given several times"),
+    [OPT_IMATRIX] = TEXT("imatrix", 0, NULL, OPT_T_PATH, "FILE", NULL, C(QUANTIZE),
+                         "importance matrix, from joule imatrix or llama-imatrix"),
+    [OPT_PURE] = FLAG("pure", 0, NULL, C(QUANTIZE),
+                      "one type for everything: do not keep the LM head in Q6_K"),
+    [OPT_PLAN] = TEXT("plan", 0, NULL, OPT_T_PATH, "FILE", NULL, C(QUANTIZE),
+                      "take the types from a plan file, after TYPE and before --tensor-type"),
+    [OPT_SAVE_PLAN] = TEXT("save-plan", 0, NULL, OPT_T_PATH, "FILE", NULL, C(QUANTIZE),
+                           "write the plan to a file that can be edited and used with --plan"),
+    [OPT_DRY_RUN] = FLAG("dry-run", 0, NULL, C(QUANTIZE), "print the plan and stop"),
+    [OPT_BUDGET] = TEXT("budget", 0, NULL, OPT_T_TEXT, "SIZE", NULL, C(QUANTIZE),
+                        "choose the types by measurement so that the file has at most this size: "
+                        "13.4GB, 900MB, 12GiB"),
+    [OPT_BPW] = NUM("bpw", 0, NULL, OPT_T_FLOAT, 1, 32, NULL, C(QUANTIZE),
+                    "the same with a size of N bits per weight"),
+    [OPT_BUDGET_DECODE] =
+        TEXT("budget-decode", 0, NULL, OPT_T_TEXT, "SIZE", NULL, C(QUANTIZE),
+             "the same with a limit on the bytes of weights read per token"),
+    [OPT_RESTART] = FLAG("restart", 0, NULL, C(QUANTIZE),
+                         "do not continue a run that was stopped, and leave nothing to continue"),
     [OPT_HOST] = TEXT("host", 0, NULL, OPT_T_TEXT, "ADDRESS", "127.0.0.1", C(SERVE),
                       "address to listen on; 0.0.0.0 lets other machines in: give an API key then"),
     [OPT_PORT] = NUM("port", 0, NULL, OPT_T_INT, -1, 65535, "9931", C(SERVE) | C(LAUNCH) | C(POWER),
@@ -223,8 +263,10 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_COLOR] =
         CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),
     [OPT_NO_COLOR] = FLAG("no-color", 0, NULL, GEN, "same as --color never; NO_COLOR works too"),
-    [OPT_VERBOSE] = FLAG("verbose", 'v', NULL, MODEL_CMDS | C(SYNTH), "say more on stderr"),
-    [OPT_QUIET] = FLAG("quiet", 'q', NULL, MODEL_CMDS | C(SYNTH), "only results and errors"),
+    [OPT_VERBOSE] = FLAG("verbose", 'v', NULL, MODEL_CMDS | C(SYNTH) | C(QUANTIZE),
+                         "say more on stderr"),
+    [OPT_QUIET] = FLAG("quiet", 'q', NULL, MODEL_CMDS | C(SYNTH) | C(QUANTIZE),
+                       "only results and errors"),
     [OPT_MAN] = FLAG("man", 0, NULL, C(HELP), "print the man page"),
     [OPT_OPTIONS] = FLAG("options", 0, NULL, C(HELP), "print the option table, tab separated"),
     [OPT_HELP] = FLAG("help", 'h', NULL, EVERY, "print help for the command"),
@@ -283,6 +325,45 @@ const cmd_def cmd_table[CMD_COUNT] = {
          "joule bench -m model.gguf\njoule bench -m model.gguf -p 512,2048 -n 32 -d 0,8192 -o csv\n"
          "joule bench --roofline\n",
          cmd_bench},
+    [CMD_PERPLEXITY] =
+        {"perplexity", "", 0, "perplexity of a text, and a reference's logits",
+         "The text is cut into chunks (-c); the second half of each is scored, as llama.cpp does "
+         "it. --save-logits keeps the log probabilities of every scored position, about two bytes "
+         "per token of the vocabulary each.",
+         "joule perplexity -m model.gguf -f text.txt\n"
+         "joule perplexity -m model-bf16.gguf -f text.txt --chunks 40 --save-logits bf16.logits\n",
+         cmd_perplexity},
+    [CMD_KL] = {"kl", "", 0, "how far a model is from a reference",
+                "Runs the text of a file of saved logits and prints the Kullback-Leibler "
+                "divergence of the model's next-token distributions from the reference's: mean, "
+                "quantiles, share of equal best tokens, each with its standard error.",
+                "joule kl -m model-q4.gguf --base bf16.logits\n", cmd_kl},
+    [CMD_EVAL] =
+        {"eval", "FILE.jsonl", 1, "answer questions and count the right answers",
+         "Each line is an object. {\"prompt\", \"choices\": [...], \"answer\": 0}: the choice of "
+         "the highest log likelihood counts. {\"prompt\", \"answer\": \"text\"}: what the model "
+         "writes, greedily, must be the text; \"max_tokens\" is 64 unless given, a text of one "
+         "line ends at its line end. \"messages\" instead of \"prompt\" is a conversation.",
+         "joule eval -m model.gguf questions.jsonl\n", cmd_eval},
+    [CMD_QUANTIZE] =
+        {"quantize", "IN.gguf OUT.gguf [TYPE]", 3, "make a model file smaller",
+         "TYPE is a mix (Q4_K_M, Q5_K_M, IQ4_XS, UD-IQ4_XS, UD-Q4_K_M) or one type for all "
+         "matrices (F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, Q4_0, Q4_1, Q5_0, Q5_1, "
+         "IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS, IQ2_XXS); or --budget, --bpw or "
+         "--budget-decode choose the types by measurement, with the divergence of the output on "
+         "the text of -f. The plan is printed first. The file appears whole or not at all; a run"
+         " that was stopped is continued by the same command. Values that are not numbers are "
+         "refused.",
+         "joule quantize model-bf16.gguf model-q4.gguf Q4_K_M --imatrix model.imatrix\n"
+         "joule quantize model-bf16.gguf small.gguf --budget 13.4GB -f text.txt --save-plan plan\n"
+         "joule quantize model-bf16.gguf out.gguf Q4_K --tensor-type 'attn_v|ffn_down=Q6_K'\n",
+         cmd_quantize},
+    [CMD_IMATRIX] =
+        {"imatrix", "", 0, "importance of every matrix's columns",
+         "Runs the text of -f and writes the mean squares of what each matrix is multiplied with, "
+         "for experts over the tokens that were routed to them; a warning names experts that no "
+         "token reached. The file is llama.cpp's GGUF format.",
+         "joule imatrix -m model-bf16.gguf -f text.txt -o model.imatrix\n", cmd_imatrix},
     [CMD_SERVE] = {"serve", "", 0, "answer HTTP clients: OpenAI, Anthropic and Ollama APIs",
                    "Prints its address and serves until Ctrl-C. Conversations that come back are "
                    "continued where they ended. Without -c the context is chosen from free memory.",

@@ -36,6 +36,24 @@ JL_API JL_MUST_CHECK jl_status jl_writer_write(jl_writer *w, const void *data, s
 JL_API uint64_t jl_writer_tell(const jl_writer *w);
 /* The file will be its owner's alone (mode 0600), whatever the umask. Before the first write. */
 JL_API JL_MUST_CHECK jl_status jl_writer_make_private(jl_writer *w, jl_error *err);
+
+/* The same for work that may be continued: the data lies in PATH.partial until commit, and what an
+ * earlier run left there is compared with what is written; as long as it is the same, nothing is
+ * written. JL_IO if another process is at it. */
+JL_API JL_MUST_CHECK jl_status jl_writer_create_partial(const char *path, jl_writer **out,
+                                                        jl_error *err);
+/* Bytes of the earlier run from the present position on. */
+JL_API uint64_t jl_writer_left_over(const jl_writer *w);
+/* Reads bytes of the earlier run, anywhere. */
+JL_API JL_MUST_CHECK jl_status jl_writer_peek(const jl_writer *w, uint64_t pos, void *data,
+                                              size_t n_bytes, jl_error *err);
+/* Takes the next n_bytes of the earlier run as they are. */
+JL_API JL_MUST_CHECK jl_status jl_writer_skip(jl_writer *w, uint64_t n_bytes, jl_error *err);
+/* Forgets the rest of the earlier run. */
+JL_API JL_MUST_CHECK jl_status jl_writer_rewind(jl_writer *w, jl_error *err);
+/* Ends like abort, but leaves PATH.partial for a later run; returns its bytes. */
+JL_API uint64_t jl_writer_keep(jl_writer *w);
+
 /* Syncs and renames; frees w either way. */
 JL_API JL_MUST_CHECK jl_status jl_writer_commit(jl_writer *w, jl_error *err);
 JL_API void jl_writer_abort(jl_writer *w); /* removes, frees; NULL is fine */

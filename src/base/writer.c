@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@ struct jl_writer {
     uint64_t pos;  /* bytes accepted */
     size_t n_held; /* bytes in the buffer */
     uint8_t *buffer;
+    bool partial;   /* temp is kept for a later run */
+    uint64_t n_old; /* bytes of an earlier run that still count; pos is below or at it */
 };
 
 /* The file behind path if it is a symbolic link (rename would replace the link), else path. */
@@ -34,11 +37,13 @@ static char *resolve(const char *path)
     return copy;
 }
 
-static char *temp_name(const char *path)
+static char *temp_name(const char *path, bool partial)
 {
     const size_t cap = strlen(path) + 32;
     char *name = jl_malloc(cap);
-    if (name)
+    if (name && partial)
+        snprintf(name, cap, "%s.partial", path);
+    else if (name)
         snprintf(name, cap, "%s.%ld.tmp", path, (long)getpid());
     return name;
 }
@@ -64,6 +69,24 @@ static int open_unnamed(const char *path)
 #endif
 }
 
+/* The file of an earlier run, or a new one. Held by one process at a time. */
+static int open_partial(jl_writer *w, jl_error *err)
+{
+    struct stat st;
+    const int fd = open(w->temp, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        return -1;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        errno = EBUSY; /* another run is writing it */
+        return -1;
+    }
+    w->n_old = fstat(fd, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+    (void)err;
+    return fd;
+}
+
 static jl_status open_target(jl_writer *w, jl_error *err)
 {
     struct stat st;
@@ -74,6 +97,8 @@ static jl_status open_target(jl_writer *w, jl_error *err)
         jl_free(w->temp);
         w->temp = NULL;
         w->fd = open(w->path, O_WRONLY | O_CLOEXEC);
+    } else if (w->partial) {
+        w->fd = open_partial(w, err);
     } else if ((w->fd = open_unnamed(w->path)) >= 0) {
         w->unnamed = true;
     } else {
@@ -92,14 +117,15 @@ static void writer_free(jl_writer *w)
     jl_free(w);
 }
 
-jl_status jl_writer_create(const char *path, jl_writer **out, jl_error *err)
+static jl_status create(const char *path, bool partial, jl_writer **out, jl_error *err)
 {
     jl_writer *w = jl_calloc(1, sizeof *w);
     if (!w)
         return jl_fail(err, JL_NO_MEMORY, "out of memory for writing %s", path);
     w->fd = -1;
     w->path = resolve(path);
-    w->temp = w->path ? temp_name(w->path) : NULL;
+    w->partial = partial;
+    w->temp = w->path ? temp_name(w->path, partial) : NULL;
     w->buffer = jl_malloc(BUFFER_BYTES);
     const jl_status status = w->path && w->temp && w->buffer
                                  ? open_target(w, err)
@@ -110,6 +136,16 @@ jl_status jl_writer_create(const char *path, jl_writer **out, jl_error *err)
     }
     *out = w;
     return JL_OK;
+}
+
+jl_status jl_writer_create(const char *path, jl_writer **out, jl_error *err)
+{
+    return create(path, false, out, err);
+}
+
+jl_status jl_writer_create_partial(const char *path, jl_writer **out, jl_error *err)
+{
+    return create(path, true, out, err);
 }
 
 static jl_status write_failed(const jl_writer *w, int reason, jl_error *err)
@@ -162,8 +198,74 @@ jl_status jl_writer_reserve(jl_writer *w, uint64_t n_bytes, jl_error *err)
                    strerror(reason ? reason : ENOSPC));
 }
 
+jl_status jl_writer_peek(const jl_writer *w, uint64_t pos, void *data, size_t n_bytes,
+                         jl_error *err)
+{
+    uint8_t *p = data;
+
+    if (pos > w->n_old || n_bytes > w->n_old - pos)
+        return jl_fail(err, JL_INVALID, "%s does not reach that far", w->temp);
+    while (n_bytes > 0) {
+        const ssize_t n = pread(w->fd, p, n_bytes, (off_t)pos);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return jl_fail(err, JL_IO, "cannot read %s: %s", w->temp, strerror(n ? errno : EIO));
+        p += n;
+        pos += (uint64_t)n;
+        n_bytes -= (size_t)n;
+    }
+    return JL_OK;
+}
+
+uint64_t jl_writer_left_over(const jl_writer *w)
+{
+    return w->n_old - (w->pos < w->n_old ? w->pos : w->n_old);
+}
+
+/* From here on the earlier run does not count. */
+static jl_status drop_old(jl_writer *w, jl_error *err)
+{
+    w->n_old = 0;
+    if (ftruncate(w->fd, (off_t)w->pos) != 0 || lseek(w->fd, (off_t)w->pos, SEEK_SET) < 0)
+        return write_failed(w, errno, err);
+    return JL_OK;
+}
+
+jl_status jl_writer_skip(jl_writer *w, uint64_t n_bytes, jl_error *err)
+{
+    if (n_bytes > jl_writer_left_over(w))
+        return jl_fail(err, JL_INVALID, "%s does not reach that far", w->temp);
+    w->pos += n_bytes;
+    return w->pos == w->n_old ? drop_old(w, err) : JL_OK;
+}
+
+jl_status jl_writer_rewind(jl_writer *w, jl_error *err)
+{
+    return w->n_old ? drop_old(w, err) : JL_OK;
+}
+
+/* Whether the earlier run wrote the same bytes here. */
+static bool same_as_old(jl_writer *w, const void *data, size_t n_bytes)
+{
+    const uint8_t *p = data;
+    uint8_t old[4096];
+
+    for (size_t at = 0; at < n_bytes;) {
+        const size_t n = n_bytes - at < sizeof old ? n_bytes - at : sizeof old;
+        if (jl_writer_peek(w, w->pos + at, old, n, NULL) != JL_OK || memcmp(old, p + at, n) != 0)
+            return false;
+        at += n;
+    }
+    return true;
+}
+
 jl_status jl_writer_write(jl_writer *w, const void *data, size_t n_bytes, jl_error *err)
 {
+    if (w->n_old && n_bytes && same_as_old(w, data, n_bytes))
+        return jl_writer_skip(w, n_bytes, err);
+    if (w->n_old && n_bytes)
+        JL_TRY(drop_old(w, err));
     if (n_bytes > BUFFER_BYTES - w->n_held)
         JL_TRY(flush(w, err));
     if (n_bytes >= BUFFER_BYTES) {
@@ -203,6 +305,8 @@ static bool name_it(jl_writer *w)
 static jl_status put_in_place(jl_writer *w, jl_error *err)
 {
     JL_TRY(flush(w, err));
+    if (w->n_old) /* an earlier run wrote more than this one */
+        JL_TRY(drop_old(w, err));
     if (!w->temp)
         return JL_OK;
     struct stat st;
@@ -240,4 +344,17 @@ void jl_writer_abort(jl_writer *w)
     if (w->temp && !w->unnamed)
         unlink(w->temp);
     writer_free(w);
+}
+
+uint64_t jl_writer_keep(jl_writer *w)
+{
+    const uint64_t kept = w->n_old > w->pos ? w->n_old : w->pos;
+
+    if (!w->partial || flush(w, NULL) != JL_OK) {
+        jl_writer_abort(w);
+        return 0;
+    }
+    close(w->fd);
+    writer_free(w);
+    return kept;
 }

@@ -114,4 +114,18 @@ JL_MUST_CHECK jl_status jl_gguf_write_data(jl_gguf_writer *w, const void *data, 
 JL_MUST_CHECK jl_status jl_gguf_writer_finish(jl_gguf_writer *w, jl_error *err);
 void jl_gguf_writer_abort(jl_gguf_writer *w);
 
+/* Work that may be continued (jl_writer_create_partial): the header and every tensor that an
+ * earlier run wrote whole can be taken over, if the caller finds it right. */
+JL_MUST_CHECK jl_status jl_gguf_writer_create_partial(const char *path, uint32_t alignment,
+                                                      jl_gguf_writer **out, jl_error *err);
+/* Writes the header if that is still to do; *whole: the current tensor is there, whole. */
+JL_MUST_CHECK jl_status jl_gguf_left_over(jl_gguf_writer *w, bool *whole, jl_error *err);
+/* Bytes of the current tensor as the earlier run wrote them. */
+JL_MUST_CHECK jl_status jl_gguf_peek(const jl_gguf_writer *w, uint64_t offset, void *data,
+                                     size_t n_bytes, jl_error *err);
+/* Takes the current tensor over (keep), or forgets it and all that follows. */
+JL_MUST_CHECK jl_status jl_gguf_skip(jl_gguf_writer *w, bool keep, jl_error *err);
+/* Ends like abort but leaves PATH.partial; returns its bytes. */
+uint64_t jl_gguf_writer_keep(jl_gguf_writer *w);
+
 #endif

@@ -126,8 +126,8 @@ static void writer_free(jl_gguf_writer *w)
     jl_free(w);
 }
 
-jl_status jl_gguf_writer_create(const char *path, uint32_t alignment, jl_gguf_writer **out,
-                                jl_error *err)
+static jl_status create(const char *path, uint32_t alignment, bool partial, jl_gguf_writer **out,
+                        jl_error *err)
 {
     const uint32_t a = alignment ? alignment : GGUF_DEFAULT_ALIGNMENT;
     if (a < 8 || a > GGUF_MAX_ALIGNMENT || (a & (a - 1)))
@@ -137,13 +137,34 @@ jl_status jl_gguf_writer_create(const char *path, uint32_t alignment, jl_gguf_wr
     if (!w)
         return no_memory(err);
     w->alignment = a;
-    const jl_status status = jl_writer_create(path, &w->file, err);
+    const jl_status status = partial ? jl_writer_create_partial(path, &w->file, err)
+                                     : jl_writer_create(path, &w->file, err);
     if (status != JL_OK) {
         writer_free(w);
         return status;
     }
     *out = w;
     return JL_OK;
+}
+
+jl_status jl_gguf_writer_create(const char *path, uint32_t alignment, jl_gguf_writer **out,
+                                jl_error *err)
+{
+    return create(path, alignment, false, out, err);
+}
+
+jl_status jl_gguf_writer_create_partial(const char *path, uint32_t alignment, jl_gguf_writer **out,
+                                        jl_error *err)
+{
+    return create(path, alignment, true, out, err);
+}
+
+uint64_t jl_gguf_writer_keep(jl_gguf_writer *w)
+{
+    const uint64_t n = jl_writer_keep(w->file);
+
+    writer_free(w);
+    return n;
 }
 
 void jl_gguf_writer_abort(jl_gguf_writer *w)
@@ -358,6 +379,30 @@ jl_status jl_gguf_write_data(jl_gguf_writer *w, const void *data, uint64_t n_byt
         }
     }
     return JL_OK;
+}
+
+jl_status jl_gguf_left_over(jl_gguf_writer *w, bool *whole, jl_error *err)
+{
+    if (!w->streaming)
+        JL_TRY(write_header(w, err));
+    *whole = w->current < w->n_tensors && w->done == 0 &&
+             jl_writer_left_over(w->file) >= w->tensors[w->current].n_bytes;
+    return JL_OK;
+}
+
+jl_status jl_gguf_peek(const jl_gguf_writer *w, uint64_t offset, void *data, size_t n_bytes,
+                       jl_error *err)
+{
+    return jl_writer_peek(w->file, jl_writer_tell(w->file) + offset, data, n_bytes, err);
+}
+
+jl_status jl_gguf_skip(jl_gguf_writer *w, bool keep, jl_error *err)
+{
+    if (!keep)
+        return jl_writer_rewind(w->file, err);
+    JL_TRY(jl_writer_skip(w->file, w->tensors[w->current].n_bytes, err));
+    w->current++;
+    return write_padding(w, err);
 }
 
 jl_status jl_gguf_writer_finish(jl_gguf_writer *w, jl_error *err)

@@ -120,6 +120,10 @@ enum { JL_LOAD_OPTIONAL = 1, JL_LOAD_NORM = 2 }; /* norms must be F32 */
 JL_MUST_CHECK jl_status jl_load_entries(const jl_model *m, uint32_t il, const jl_load_entry *e,
                                         size_t n, jl_error *err);
 
+/* override.c: points every view of the tensor whose data lies at `data` to with's buffer, offset,
+ * type and row size; the shape stays. For measurements: no session may be computing. */
+void jl_model_override(jl_model *m, const uint8_t *data, const jl_tensor *with);
+
 /* gemma4_load.c, llama_load.c: hyperparameters and weights from the file. */
 JL_MUST_CHECK jl_status jl_gemma4_load(jl_model *m, jl_error *err);
 JL_MUST_CHECK jl_status jl_llama_load(jl_model *m, jl_error *err);

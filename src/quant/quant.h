@@ -32,10 +32,10 @@ float jl_dot_row(jl_type type, const void *w, const jl_act_row *a, size_t n);
 /* Dot of one F32, F16 or BF16 weight row with F32 values: 16 lanes, then a fixed tree. */
 float jl_dot_row_f(jl_type type, const void *w, const float *x, size_t n);
 
-/* Quantises a row; n is a multiple of the block. F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1,
- * IQ4_NL, Q4_K, Q5_K, Q6_K; returns 0 and leaves dst alone if the type has no quantiser here. Q8_0
- * and the Q4 and Q5 types round as the reference quantisers do, IQ4_NL and the K types fit their
- * scales. A block holding a NaN or infinity gets a NaN scale. */
+/* Quantises a row; n is a multiple of the block. Returns 0 and leaves dst alone if the type needs a
+ * codebook (IQ1, IQ2, IQ3) or has no quantiser. F32, F16, BF16, Q8_0 and the Q4 and Q5 types round
+ * as the reference quantisers do, the others search with equal weights (quantizer.h). A block
+ * holding a NaN or infinity gets a NaN scale. */
 int jl_quant_row(jl_type type, const float *src, void *dst, size_t n);
 
 float jl_f16_to_f32(uint16_t h);

@@ -1,11 +1,11 @@
 /* Simple quantisers: one pass per block, the rounding of the format's reference quantiser. A block
  * holding a NaN or infinity gets the scale NaN, so that the damage stays visible. */
 #include <math.h>
+#include <string.h>
 
 #include "quant/blocks.h"
-#include "quant/float16.h"
 #include "quant/quant.h"
-#include "quant/quantize_k.h"
+#include "quant/quantizer.h"
 
 #define F16_NAN 0x7e00u
 
@@ -142,71 +142,6 @@ static void quant_q8_0(const float *x, void *dst)
         b->qs[i] = isnan(d) ? 0 : (int8_t)roundf(x[i] * id);
 }
 
-/* Index of the IQ4 value nearest to v, the lower one of equals: the number of midpoints below v. */
-static uint8_t nearest_iq4(float v)
-{
-    static const float middle[15] = {-115.5f, -93.5f, -74.0f, -57.0f, -42.0f, -28.5f, -16.0f, -4.5f,
-                                     7.0f,    19.0f,  31.5f,  45.5f,  61.0f,  79.0f,  101.0f};
-    int below = 0;
-
-    for (int k = 0; k < 15; k++)
-        below += v > middle[k];
-    return (uint8_t)below;
-}
-
-/* The scale that fits the chosen levels best, squared error weighted by x^2 (large weights matter
- * more); *gain is the part of the weighted energy it explains. */
-static float fit_scale(const float x[32], const uint8_t level[32], float *gain)
-{
-    float sum_qx = 0.0f;
-    float sum_qq = 0.0f;
-
-    for (int i = 0; i < 32; i++) {
-        const float q = (float)jl_iq4_values[level[i]];
-        const float weight = x[i] * x[i];
-        sum_qx += weight * q * x[i];
-        sum_qq += weight * q * q;
-    }
-    const float d = sum_qq > 0.0f ? sum_qx / sum_qq : 0.0f;
-    *gain = d * sum_qx;
-    return d;
-}
-
-/* Tries the extreme value at several places of both ends of the table, keeps the best fit, and
- * picks the nearest levels for the scale as stored. */
-static void quant_iq4_nl(const float *x, void *dst)
-{
-    jl_block_iq4_nl *b = dst;
-    uint8_t level[32];
-    float unit[32];
-    const float top = extreme(x);
-    const float id = reciprocal(top);
-    float best_d = 0.0f;
-    float best_gain = 0.0f;
-
-    for (int i = 0; i < 32; i++)
-        unit[i] = isnan(top) ? 0.0f : x[i] * id; /* extreme value 1: squares cannot overflow */
-    for (int step = -7; step <= 7; step++) {
-        for (int end = 0; end < 16; end += 15) {
-            const float stretch = (float)jl_iq4_values[end] + (float)step;
-            float gain;
-            for (int i = 0; i < 32; i++)
-                level[i] = nearest_iq4(unit[i] * stretch);
-            const float d = fit_scale(unit, level, &gain);
-            if (gain > best_gain) {
-                best_gain = gain;
-                best_d = d;
-            }
-        }
-    }
-
-    b->d = isnan(top) ? F16_NAN : jl_f32_to_f16(best_d * top);
-    const float stored_id = reciprocal(jl_half_widen(b->d));
-    for (int i = 0; i < 32; i++)
-        level[i] = nearest_iq4(isnan(top) ? 0.0f : x[i] * stored_id);
-    pack_nibbles(level, b->qs);
-}
-
 static void quant_halves(jl_type type, const float *src, uint16_t *dst, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -229,14 +164,6 @@ static quant_fn *quantiser(jl_type type)
         return quant_q5_1;
     case JL_TYPE_Q8_0:
         return quant_q8_0;
-    case JL_TYPE_IQ4_NL:
-        return quant_iq4_nl;
-    case JL_TYPE_Q4_K:
-        return jl_quant_q4_k;
-    case JL_TYPE_Q5_K:
-        return jl_quant_q5_k;
-    case JL_TYPE_Q6_K:
-        return jl_quant_q6_k;
     default:
         return NULL;
     }
@@ -253,9 +180,14 @@ int jl_quant_row(jl_type type, const float *src, void *dst, size_t n)
         return 1;
     }
 
+    jl_quantizer search;
     quant_fn *fn = quantiser(type);
-    if (!fn)
+    if (!fn && !jl_quantizer_plain(type, &search))
         return 0;
+    if (!fn) {
+        jl_quantizer_row(&search, src, NULL, dst, n);
+        return 1;
+    }
     const jl_type_info *info = jl_type_get((uint32_t)type);
     for (size_t b = 0; b < n / info->block_len; b++)
         fn(src + b * info->block_len, (uint8_t *)dst + b * info->block_bytes);

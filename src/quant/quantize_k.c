@@ -1,30 +1,25 @@
-/* Quantisers of Q4_K, Q5_K and Q6_K: each group gets the scale (and minimum) that fits it best
- * in the sense of least squares, the scales are rounded to the super-block's, and the levels are
- * chosen last, for the scales as stored. */
-#include "quant/quantize_k.h"
-
+/* Quantisers of super-blocks with integer sub-scales: Q2_K to Q6_K and IQ4_XS. Each group is
+ * fitted for itself first; then the integers of the scales and the super-block's F16 scales
+ * follow each other: the integers by trying the neighbours of the wanted value, the F16 scales
+ * by least squares. */
 #include <math.h>
+#include <string.h>
 
 #include "quant/blocks.h"
 #include "quant/float16.h"
-#include "quant/quant.h"
+#include "quant/quantizer.h"
+
+enum { N = JL_QK, MAX_GROUPS = 16, ROUNDS = 3 };
 
 #define F16_NAN 0x7e00u
 
-static bool all_finite(const float *x, size_t n)
+static int round_clamp(float v, int low, int high)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return false;
-    return true;
+    if (!(v > (float)low))
+        return low;
+    return v >= (float)high ? high : (int)rintf(v);
 }
 
-static int clamp(float v, int low, int high)
-{
-    return v <= (float)low ? low : v >= (float)high ? high : (int)rintf(v);
-}
-
-/* a / b, or 0 where that is not finite. */
 static float ratio(float a, float b)
 {
     const float r = a / b;
@@ -32,220 +27,331 @@ static float ratio(float a, float b)
     return isfinite(r) ? r : 0.0f;
 }
 
-/* x ~ scale * q - min with 0 <= q <= top and min >= 0. */
+/* ---- x ~ d * sc * level --------------------------------------------------------------------- */
+
 typedef struct {
-    float scale, min;
-} affine;
+    int group; /* weights */
+    int low, high; /* of sub-scales; |low| >= high */
+    jl_levels levels;
+} scaled_format;
 
-/* Least squares for given levels; min is held at 0 if it would be negative. Sums in double: they
- * cancel. */
-static affine fit_levels(const float x[32], const uint8_t q[32])
+typedef struct {
+    uint16_t d;
+    int sc[MAX_GROUPS];
+    int8_t q[N];
+    float error;
+} scaled_block;
+
+/* Sub-scales and levels for a stored d; want: the scales that the groups would like. */
+static void choose_scaled(const jl_fit_block *b, const scaled_format *f, const float *want,
+                          scaled_block *out)
 {
-    double sx = 0.0;
-    double sq = 0.0;
-    double sqq = 0.0;
-    double sqx = 0.0;
+    const float d = jl_half_widen(out->d) / b->amax;
+    int8_t q[JL_FIT_MAX];
 
-    for (int i = 0; i < 32; i++) {
-        sx += (double)x[i];
-        sq += q[i];
-        sqq += q[i] * q[i];
-        sqx += q[i] * (double)x[i];
-    }
-    const double det = 32.0 * sqq - sq * sq;
-    affine f = {0};
-    if (det > 0.0) {
-        f.scale = (float)((32.0 * sqx - sq * sx) / det);
-        f.min = (float)((sq * sqx - sqq * sx) / det);
-    }
-    if (f.min < 0.0f || det <= 0.0) {
-        f.min = 0.0f;
-        f.scale = sqq > 0.0 ? (float)(sqx / sqq) : 0.0f;
-    }
-    return f;
-}
-
-static void choose_levels(const float x[32], affine f, int top, uint8_t q[32])
-{
-    for (int i = 0; i < 32; i++)
-        q[i] = (uint8_t)clamp(ratio(x[i] + f.min, f.scale), 0, top);
-}
-
-static double affine_error(const float x[32], const uint8_t q[32], affine f)
-{
-    double sum = 0.0;
-
-    for (int i = 0; i < 32; i++) {
-        const double e = (double)f.scale * q[i] - (double)f.min - (double)x[i];
-        sum += e * e;
-    }
-    return sum;
-}
-
-/* Starts from the range of the values stretched by up to a level, refits, and keeps the best. */
-static affine fit_affine(const float x[32], int top)
-{
-    float lo = 0.0f;
-    float hi = 0.0f;
-    for (int i = 0; i < 32; i++) {
-        lo = x[i] < lo ? x[i] : lo;
-        hi = x[i] > hi ? x[i] : hi;
-    }
-
-    affine best = {(hi - lo) / (float)top, -lo};
-    uint8_t q[32];
-    choose_levels(x, best, top, q);
-    double best_error = affine_error(x, q, best);
-    for (int step = -8; step <= 8; step++) {
-        const affine start = {(hi - lo) / ((float)top + 0.125f * (float)step), -lo};
-        choose_levels(x, start, top, q);
-        const affine f = fit_levels(x, q);
-        if (!(f.scale > 0.0f))
-            continue;
-        choose_levels(x, f, top, q);
-        const double error = affine_error(x, q, f);
-        if (error < best_error) {
-            best_error = error;
-            best = f;
+    out->error = 0.0f;
+    for (int g = 0; g < N / f->group; g++) {
+        const float *x = b->unit + g * f->group;
+        const float *w = b->w + g * f->group;
+        const int middle = round_clamp(ratio(want[g], d), f->low, f->high);
+        float best = INFINITY;
+        for (int sc = middle - 1; sc <= middle + 1; sc++) {
+            if (sc < f->low || sc > f->high)
+                continue;
+            const float error = jl_fit_levels(x, w, f->group, &f->levels, d * (float)sc, q);
+            if (error < best) {
+                best = error;
+                out->sc[g] = sc;
+                memcpy(out->q + g * f->group, q, (size_t)f->group);
+            }
         }
+        out->error += best;
     }
-    return best;
 }
 
-/* The inverse of jl_q4k_scale_min. */
-static void pack_scale_min(uint8_t scales[12], unsigned j, int sc, int mn)
+static float refit_scaled(const jl_fit_block *b, const scaled_format *f, const scaled_block *block)
 {
-    if (j < 4) {
-        scales[j] = (uint8_t)(scales[j] | sc);
-        scales[j + 4] = (uint8_t)(scales[j + 4] | mn);
-        return;
-    }
-    scales[j + 4] = (uint8_t)((sc & 15) | (mn & 15) << 4);
-    scales[j - 4] = (uint8_t)(scales[j - 4] | (sc >> 4) << 6);
-    scales[j] = (uint8_t)(scales[j] | (mn >> 4) << 6);
+    jl_fit_sums sums = {0};
+
+    for (int g = 0; g < N / f->group; g++)
+        jl_fit_sum(&sums, b->unit + g * f->group, b->w + g * f->group, f->group, &f->levels,
+                   block->q + g * f->group, (float)block->sc[g]);
+    return sums.qq > 0.0 ? (float)(sums.xq / sums.qq) : 0.0f;
 }
 
-/* What Q4_K and Q5_K share: F16 scales, packed sub-scales and the levels of 256 weights. */
+static void quantize_scaled(const jl_fit_block *b, const scaled_format *f, scaled_block *best)
+{
+    float want[MAX_GROUPS];
+    float top = 0.0f;
+
+    memset(best, 0, sizeof *best);
+    best->d = b->amax == 0.0f ? 0 : F16_NAN;
+    if (!(b->amax > 0.0f))
+        return;
+    for (int g = 0; g < N / f->group; g++) {
+        want[g] = jl_fit_scale(b->unit + g * f->group, b->w + g * f->group, f->group, &f->levels);
+        top = fabsf(want[g]) > fabsf(top) ? want[g] : top;
+    }
+    scaled_block block;
+    float d = top / (float)f->low;
+    best->error = INFINITY;
+    for (int round = 0; round < ROUNDS; round++) {
+        block.d = jl_fit_half(d * b->amax);
+        choose_scaled(b, f, want, &block);
+        if (!(block.error < best->error))
+            break;
+        *best = block;
+        d = refit_scaled(b, f, &block);
+    }
+}
+
+void jl_quantize_q3_k(const jl_quantizer *quantizer, const jl_fit_block *b, void *dst)
+{
+    static const scaled_format format = {16, -32, 31, {-4, 3, NULL}};
+    jl_block_q3_k *out = dst;
+    scaled_block s;
+
+    (void)quantizer;
+    quantize_scaled(b, &format, &s);
+    out->d = s.d;
+    for (int g = 0; g < 16; g++) {
+        const int sc = s.sc[g] + 32;
+        out->scales[g % 8] = (uint8_t)(out->scales[g % 8] | (sc & 15) << 4 * (g / 8));
+        out->scales[8 + g % 4] = (uint8_t)(out->scales[8 + g % 4] | (sc >> 4) << 2 * (g / 4));
+    }
+    for (int i = 0; i < N; i++) {
+        const int q = s.q[i] + 4;
+        const int at = 32 * (i / 128) + i % 32;
+        out->qs[at] = (uint8_t)(out->qs[at] | (q & 3) << 2 * (i / 32 % 4));
+        out->hmask[i % 32] = (uint8_t)(out->hmask[i % 32] | (q >> 2) << i / 32);
+    }
+}
+
+void jl_quantize_q6_k(const jl_quantizer *quantizer, const jl_fit_block *b, void *dst)
+{
+    static const scaled_format format = {16, -128, 127, {-32, 31, NULL}};
+    jl_block_q6_k *out = dst;
+    scaled_block s;
+
+    (void)quantizer;
+    quantize_scaled(b, &format, &s);
+    out->d = s.d;
+    for (int g = 0; g < 16; g++)
+        out->scales[g] = (int8_t)s.sc[g];
+    for (int i = 0; i < N; i++) {
+        const int q = s.q[i] + 32;
+        const int at = 64 * (i / 128) + i % 64;
+        const int high = 32 * (i / 128) + i % 32;
+        out->ql[at] = (uint8_t)(out->ql[at] | (q & 15) << 4 * (i / 64 % 2));
+        out->qh[high] = (uint8_t)(out->qh[high] | (q >> 4) << 2 * (i / 32 % 4));
+    }
+}
+
+void jl_quantize_iq4_xs(const jl_quantizer *quantizer, const jl_fit_block *b, void *dst)
+{
+    static const scaled_format format = {32, -32, 31, {-127, 113, jl_iq4_values}};
+    jl_block_iq4_xs *out = dst;
+    scaled_block s;
+
+    (void)quantizer;
+    quantize_scaled(b, &format, &s);
+    out->d = s.d;
+    for (int g = 0; g < 8; g++) {
+        const int sc = s.sc[g] + 32;
+        out->scales_l[g / 2] = (uint8_t)(out->scales_l[g / 2] | (sc & 15) << 4 * (g % 2));
+        out->scales_h = (uint16_t)(out->scales_h | (sc >> 4) << 2 * g);
+        for (int j = 0; j < 16; j++)
+            out->qs[16 * g + j] = (uint8_t)(s.q[32 * g + j] | s.q[32 * g + 16 + j] << 4);
+    }
+}
+
+/* ---- x ~ d * sc * level - dmin * mn --------------------------------------------------------- */
+
+typedef struct {
+    int group; /* weights */
+    int top;   /* largest level */
+    int max;   /* largest sub-scale and sub-minimum */
+} affine_format;
+
 typedef struct {
     uint16_t d, dmin;
-    uint8_t scales[12];
-    uint8_t q[JL_QK];
+    uint8_t sc[MAX_GROUPS], mn[MAX_GROUPS];
+    uint8_t q[N];
+    float error;
 } affine_block;
 
-static void quant_affine(const float x[JL_QK], int top, affine_block *out)
+static void choose_group(const jl_fit_block *b, const affine_format *f, int g, jl_affine want,
+                         affine_block *out)
 {
-    affine fit[8];
-    float max_scale = 0.0f;
-    float max_min = 0.0f;
+    const float d = jl_half_widen(out->d) / b->amax;
+    const float dmin = jl_half_widen(out->dmin) / b->amax;
+    const int sc0 = round_clamp(ratio(want.scale, d), 0, f->max);
+    const int mn0 = round_clamp(ratio(want.min, dmin), 0, f->max);
+    const float *x = b->unit + g * f->group;
+    const float *w = b->w + g * f->group;
+    uint8_t q[JL_FIT_MAX];
+    float best = INFINITY;
 
-    memset(out, 0, sizeof *out);
-    if (!all_finite(x, JL_QK)) {
-        out->d = out->dmin = F16_NAN;
-        return;
+    for (int sc = sc0 - 1; sc <= sc0 + 1; sc++) {
+        for (int mn = mn0 - 1; mn <= mn0 + 1; mn++) {
+            if (sc < 0 || sc > f->max || mn < 0 || mn > f->max)
+                continue;
+            const jl_affine a = {d * (float)sc, dmin * (float)mn};
+            const float error = jl_affine_levels(x, w, f->group, f->top, a, q);
+            if (error < best) {
+                best = error;
+                out->sc[g] = (uint8_t)sc;
+                out->mn[g] = (uint8_t)mn;
+                memcpy(out->q + g * f->group, q, (size_t)f->group);
+            }
+        }
     }
-    for (int j = 0; j < 8; j++) {
-        fit[j] = fit_affine(x + 32 * j, top);
-        max_scale = fmaxf(max_scale, fit[j].scale);
-        max_min = fmaxf(max_min, fit[j].min);
+    out->error += best;
+}
+
+/* Least squares for (d, dmin) given all integers. */
+static jl_affine refit_affine(const jl_fit_block *b, const affine_format *f, const affine_block *s)
+{
+    double aa = 0.0;
+    double ab = 0.0;
+    double bb = 0.0;
+    double ax = 0.0;
+    double bx = 0.0;
+
+    for (int i = 0; i < N; i++) {
+        const int g = i / f->group;
+        const double w = (double)b->w[i];
+        const double va = s->sc[g] * s->q[i];
+        const double vb = -(double)s->mn[g];
+        aa += w * va * va;
+        ab += w * va * vb;
+        bb += w * vb * vb;
+        ax += w * va * (double)b->unit[i];
+        bx += w * vb * (double)b->unit[i];
     }
-    out->d = jl_f32_to_f16(max_scale / 63.0f);
-    out->dmin = jl_f32_to_f16(max_min / 63.0f);
-    const float d = jl_half_widen(out->d);
-    const float dmin = jl_half_widen(out->dmin);
-    for (unsigned j = 0; j < 8; j++) {
-        const int sc = clamp(ratio(fit[j].scale, d), 0, 63);
-        const int mn = clamp(ratio(fit[j].min, dmin), 0, 63);
-        pack_scale_min(out->scales, j, sc, mn);
-        choose_levels(x + 32 * j, (affine){d * (float)sc, dmin * (float)mn}, top, out->q + 32 * j);
+    const double det = aa * bb - ab * ab;
+    if (det > 1e-9 * aa * bb) {
+        const jl_affine both = {(float)((ax * bb - bx * ab) / det),
+                                (float)((aa * bx - ab * ax) / det)};
+        if (both.scale >= 0.0f && both.min >= 0.0f)
+            return both;
+    }
+    return (jl_affine){aa > 0.0 ? (float)(ax / aa) : 0.0f, 0.0f};
+}
+
+static void search_affine(const jl_fit_block *b, const affine_format *f, const jl_affine *want,
+                          jl_affine start, affine_block *best)
+{
+    affine_block block;
+    jl_affine d = start;
+    float last = INFINITY;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        block.d = jl_fit_half(d.scale * b->amax);
+        block.dmin = jl_fit_half(d.min * b->amax);
+        block.error = 0.0f;
+        for (int g = 0; g < N / f->group; g++)
+            choose_group(b, f, g, want[g], &block);
+        if (block.error < best->error)
+            *best = block;
+        if (!(block.error < last))
+            return;
+        last = block.error;
+        d = refit_affine(b, f, &block);
     }
 }
 
-static void pack_nibbles(const uint8_t q[JL_QK], uint8_t qs[128])
+static void quantize_affine(const jl_fit_block *b, const affine_format *f, affine_block *best)
+{
+    jl_affine want[MAX_GROUPS];
+    jl_affine top = {0};
+
+    memset(best, 0, sizeof *best);
+    best->d = best->dmin = b->amax == 0.0f ? 0 : F16_NAN;
+    if (!(b->amax > 0.0f))
+        return;
+    for (int g = 0; g < N / f->group; g++) {
+        want[g] = jl_fit_affine(b->unit + g * f->group, b->w + g * f->group, f->group, f->top, 0);
+        top.scale = fmaxf(top.scale, want[g].scale);
+        top.min = fmaxf(top.min, want[g].min);
+    }
+    best->error = INFINITY;
+    const jl_affine d = {top.scale / (float)f->max, top.min / (float)f->max};
+    search_affine(b, f, want, d, best);
+    if (f->max > 15)
+        return;
+    /* Few sub-scales: the largest group need not have the largest integer. */
+    for (int k = 1; k <= 3; k++) {
+        search_affine(b, f, want, (jl_affine){d.scale * (1.0f - 0.07f * (float)k), d.min}, best);
+        search_affine(b, f, want, (jl_affine){d.scale, d.min * (1.0f - 0.07f * (float)k)}, best);
+        search_affine(b, f, want,
+                      (jl_affine){d.scale * (1.0f + 0.04f * (float)k),
+                                  d.min * (1.0f + 0.04f * (float)k)},
+                      best);
+    }
+}
+
+void jl_quantize_q2_k(const jl_quantizer *quantizer, const jl_fit_block *b, void *dst)
+{
+    static const affine_format format = {16, 3, 15};
+    jl_block_q2_k *out = dst;
+    affine_block a;
+
+    (void)quantizer;
+    quantize_affine(b, &format, &a);
+    out->d = a.d;
+    out->dmin = a.dmin;
+    for (int g = 0; g < 16; g++)
+        out->scales[g] = (uint8_t)(a.sc[g] | a.mn[g] << 4);
+    for (int i = 0; i < N; i++) {
+        const int at = 32 * (i / 128) + i % 32;
+        out->qs[at] = (uint8_t)(out->qs[at] | a.q[i] << 2 * (i / 32 % 4));
+    }
+}
+
+/* The inverse of jl_q4k_scale_min for all eight groups. */
+static void pack_scales(const affine_block *a, uint8_t scales[12])
+{
+    for (int j = 0; j < 4; j++) {
+        scales[j] = (uint8_t)(a->sc[j] | (a->sc[j + 4] >> 4) << 6);
+        scales[j + 4] = (uint8_t)(a->mn[j] | (a->mn[j + 4] >> 4) << 6);
+        scales[j + 8] = (uint8_t)((a->sc[j + 4] & 15) | (a->mn[j + 4] & 15) << 4);
+    }
+}
+
+static void pack_nibbles(const uint8_t q[N], uint8_t qs[128])
 {
     for (int p = 0; p < 4; p++)
         for (int l = 0; l < 32; l++)
             qs[32 * p + l] = (uint8_t)((q[64 * p + l] & 15) | (q[64 * p + 32 + l] & 15) << 4);
 }
 
-void jl_quant_q4_k(const float *x, void *dst)
+void jl_quantize_q4_k(const jl_quantizer *quantizer, const jl_fit_block *b, void *dst)
 {
-    jl_block_q4_k *b = dst;
+    static const affine_format format = {32, 15, 63};
+    jl_block_q4_k *out = dst;
     affine_block a;
 
-    quant_affine(x, 15, &a);
-    b->d = a.d;
-    b->dmin = a.dmin;
-    memcpy(b->scales, a.scales, sizeof b->scales);
-    pack_nibbles(a.q, b->qs);
+    (void)quantizer;
+    quantize_affine(b, &format, &a);
+    out->d = a.d;
+    out->dmin = a.dmin;
+    pack_scales(&a, out->scales);
+    pack_nibbles(a.q, out->qs);
 }
 
-void jl_quant_q5_k(const float *x, void *dst)
+void jl_quantize_q5_k(const jl_quantizer *quantizer, const jl_fit_block *b, void *dst)
 {
-    jl_block_q5_k *b = dst;
+    static const affine_format format = {32, 31, 63};
+    jl_block_q5_k *out = dst;
     affine_block a;
 
-    quant_affine(x, 31, &a);
-    b->d = a.d;
-    b->dmin = a.dmin;
-    memcpy(b->scales, a.scales, sizeof b->scales);
-    pack_nibbles(a.q, b->qs);
-    memset(b->qh, 0, sizeof b->qh);
-    for (int i = 0; i < JL_QK; i++)
-        b->qh[i % 32] = (uint8_t)(b->qh[i % 32] | (a.q[i] >> 4) << i / 32);
-}
-
-/* The scale of 16 weights for levels -32 .. 31, of either sign: the extreme value goes to -32 or
- * to a place near it, refitted. */
-static float fit_signed(const float x[16])
-{
-    float top = 0.0f;
-    float best = 0.0f;
-    double best_gain = 0.0;
-
-    for (int i = 0; i < 16; i++)
-        top = fabsf(x[i]) > fabsf(top) ? x[i] : top;
-    for (int step = -8; step <= 8; step++) {
-        const float inverse = ratio(-(32.0f + 0.125f * (float)step), top);
-        double sqx = 0.0;
-        double sqq = 0.0;
-        for (int i = 0; i < 16; i++) {
-            const int q = clamp(x[i] * inverse, -32, 31);
-            sqx += q * (double)x[i];
-            sqq += q * q;
-        }
-        const double gain = sqq > 0.0 ? sqx * sqx / sqq : 0.0; /* energy explained */
-        if (gain > best_gain) {
-            best_gain = gain;
-            best = (float)(sqx / sqq);
-        }
-    }
-    return best;
-}
-
-void jl_quant_q6_k(const float *x, void *dst)
-{
-    jl_block_q6_k *b = dst;
-    float fit[16];
-    float top = 0.0f;
-
-    memset(b, 0, sizeof *b);
-    if (!all_finite(x, JL_QK)) {
-        b->d = F16_NAN;
-        return;
-    }
-    for (int g = 0; g < 16; g++) {
-        fit[g] = fit_signed(x + 16 * g);
-        top = fabsf(fit[g]) > fabsf(top) ? fit[g] : top;
-    }
-    b->d = jl_f32_to_f16(top / -128.0f);
-    const float d = jl_half_widen(b->d);
-    for (int g = 0; g < 16; g++)
-        b->scales[g] = (int8_t)clamp(ratio(fit[g], d), -128, 127);
-    for (int i = 0; i < JL_QK; i++) {
-        const int q = clamp(ratio(x[i], d * (float)b->scales[i / 16]), -32, 31) + 32;
-        const int at = 64 * (i / 128) + i % 64;
-        b->ql[at] = (uint8_t)(b->ql[at] | (q & 15) << 4 * (i / 64 % 2));
-        const int high = 32 * (i / 128) + i % 32;
-        b->qh[high] = (uint8_t)(b->qh[high] | (q >> 4) << 2 * (i / 32 % 4));
-    }
+    (void)quantizer;
+    quantize_affine(b, &format, &a);
+    out->d = a.d;
+    out->dmin = a.dmin;
+    pack_scales(&a, out->scales);
+    pack_nibbles(a.q, out->qs);
+    for (int i = 0; i < N; i++)
+        out->qh[i % 32] = (uint8_t)(out->qh[i % 32] | (a.q[i] >> 4) << i / 32);
 }

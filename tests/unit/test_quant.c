@@ -281,8 +281,9 @@ static void test_fitted_quality(void **state)
     assert_true(q6_k < 0.001 && q6_k < q5_k / 2);
 }
 
-/* Blocks that a K type can hold exactly come back exactly: every sub-block uses all its levels, the
- * largest sub-scale is 63 (Q6_K: -128), and the F16 scale is a power of two. */
+/* Blocks that a K type can hold exactly come back exactly: every sub-block uses all its levels, or
+ * odd and even ones, so that no other scale fits; the largest sub-scale is 63 (Q6_K: -128), and the
+ * F16 scale is a power of two. */
 static void test_k_types_keep_their_values(void **state)
 {
     static fixture f;
@@ -296,7 +297,8 @@ static void test_k_types_keep_their_values(void **state)
             const int scale = t == 2 ? -128 + 8 * j : 63 - 5 * j;
             const int min = t == 2 ? 0 : 63 - 3 * j;
             const int spread = t == 2 ? (int)(i % 16) * 4 : (int)(i % 32) * levels[t] / 32;
-            const int q = t == 2 ? spread - 32 : spread + (levels[t] == 16 ? (int)(i % 2) : 0);
+            const int q = t == 2 ? spread - 32 + (int)(i % 2)
+                                 : spread + (levels[t] == 16 ? (int)(i % 2) : 0);
             f.x[i] = (float)(scale * (q > levels[t] - 1 ? levels[t] - 1 : q) - min) * 0x1p-10f;
         }
         assert_int_equal(jl_quant_row(types[t], f.x, f.bytes, N), 1);

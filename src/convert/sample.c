@@ -1,0 +1,93 @@
+/* The error of a type on a sample of a tensor. */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "convert/plan.h"
+#include "quant/quant.h"
+
+enum { SAMPLE_VALUES = 1 << 15, MIN_ROWS = 8 };
+
+typedef struct {
+    const jl_quantizer *quantizer;
+    float *x, *w, *y; /* [n] */
+    uint8_t *bytes;
+    double energy, error;
+} sampling;
+
+/* Quantises n values and adds up the error. */
+static void add_error(sampling *s, size_t n, bool weighted)
+{
+    jl_quantizer_row(s->quantizer, s->x, weighted ? s->w : NULL, s->bytes, n);
+    jl_dequant_row(s->quantizer->type, s->bytes, s->y, n);
+    for (size_t i = 0; i < n; i++) {
+        const double w = weighted ? (double)s->w[i] : 1.0;
+        const double e = (double)s->x[i] - (double)s->y[i];
+        s->energy += w * (double)s->x[i] * (double)s->x[i];
+        s->error += w * e * e;
+    }
+}
+
+static jl_status take_row(const jl_quant_item *item, uint64_t row, float *x, float *w,
+                          jl_error *err)
+{
+    const jl_gguf_tensor *t = item->tensor;
+    const uint64_t row_bytes = jl_row_bytes((uint32_t)t->type, t->ne[0]);
+
+    jl_dequant_row(t->type, t->data + row * row_bytes, x, (size_t)t->ne[0]);
+    for (uint64_t i = 0; i < t->ne[0]; i++)
+        if (!isfinite(x[i]))
+            return jl_fail(err, JL_FORMAT,
+                           "tensor %s, row %llu, column %llu is not a finite number", t->name,
+                           (unsigned long long)row, (unsigned long long)i);
+    if (item->importance)
+        memcpy(w, item->importance + row / t->ne[1] * t->ne[0], (size_t)t->ne[0] * sizeof *w);
+    return JL_OK;
+}
+
+static jl_status run(sampling *s, const jl_quant_item *item, bool flat, size_t cap, jl_error *err)
+{
+    const uint64_t n_in = item->tensor->ne[0];
+    const uint64_t n_rows = item->tensor->n_elements / n_in;
+    uint64_t want = SAMPLE_VALUES / n_in;
+    size_t used = 0;
+
+    want = want < MIN_ROWS ? MIN_ROWS : want;
+    want = want > n_rows ? n_rows : want;
+    for (uint64_t k = 0; k < want; k++) {
+        const uint64_t row = (2 * k + 1) * n_rows / (2 * want); /* in the middle of each share */
+        JL_TRY(take_row(item, row, s->x + used, s->w + used, err));
+        used += (size_t)n_in;
+        const size_t block = s->quantizer->block_len;
+        if (flat && used + n_in <= cap && k + 1 < want)
+            continue;
+        add_error(s, used / block * block, item->importance != NULL);
+        used = 0;
+    }
+    return JL_OK;
+}
+
+jl_status jl_quant_sample_error(const jl_quant_item *item, jl_type type, bool flat, double *out,
+                                jl_error *err)
+{
+    const size_t n_in = (size_t)item->tensor->ne[0];
+    const size_t cap = n_in > SAMPLE_VALUES ? n_in : SAMPLE_VALUES;
+    jl_quantizer *q = NULL;
+
+    JL_TRY(jl_quantizer_create(type, &q, err));
+    sampling s = {.quantizer = q};
+    s.x = jl_calloc(cap, sizeof *s.x);
+    s.w = jl_calloc(cap, sizeof *s.w);
+    s.y = jl_calloc(cap, sizeof *s.y);
+    s.bytes = jl_calloc(cap, sizeof(float));
+    jl_status status = s.x && s.w && s.y && s.bytes ? run(&s, item, flat, cap, err)
+                                                    : jl_fail(err, JL_NO_MEMORY, "out of memory");
+    if (status == JL_OK)
+        *out = s.energy > 0.0 ? s.error / s.energy : 0.0;
+    jl_free(s.x);
+    jl_free(s.w);
+    jl_free(s.y);
+    jl_free(s.bytes);
+    jl_quantizer_destroy(q);
+    return status;
+}

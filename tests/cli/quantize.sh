@@ -1,0 +1,107 @@
+# quantize and imatrix: every type runs, plans, rules and budgets, continued runs, bad input.
+. ./lib.sh
+"$J" synth -q --shape tiny-moe --layers 1 --type BF16 "$M" || echo "Bail out! no synthetic model"
+cat "$SOURCE/LICENSE" >"$T/text"
+
+for type in Q3_K IQ2_S UD-IQ4_XS; do
+    "$J" quantize -q "$M" "$T/q" $type </dev/null 2>"$T/err" || fail "quantize $type" "$(cat "$T/err")"
+    exits 0 "$type runs" run --raw -q -m "$T/q" -n 2 -p "Hello world"
+done
+"$J" quantize -q -t 1 "$M" "$T/a" Q4_K_M
+"$J" quantize -q -t 3 "$M" "$T/b" q4_k_m
+same "the same bytes at any number of threads" "$T/a" "$T/b"
+"$J" quantize -q "$M" "$T/b" BF16
+"$J" quantize -q "$T/b" "$T/c" Q4_K_M
+same "and from a copy" "$T/a" "$T/c"
+
+exits 0 "a plan" quantize --dry-run -v "$M" "$T/none" Q4_K --tensor-type 'attn_[vk]=Q6_K' --save-plan "$T/plan"
+[ ! -e "$T/none" ] && pass "--dry-run writes no model" || fail "--dry-run writes no model"
+grep -q "^attn_v .*Q6_K" "$T/err" && pass "the table shows the rule" || fail "the table shows the rule" "$(cat "$T/err")"
+is "the plan has every matrix" "$(grep -c ' -> ' "$T/err")" "$(grep -vc '^#' "$T/plan")"
+"$J" quantize -q "$M" "$T/a" Q4_K --tensor-type 'attn_[vk]=Q6_K'
+"$J" quantize -q "$M" "$T/b" --plan "$T/plan"
+same "a plan file gives what the options gave" "$T/a" "$T/b"
+sed 's/^Q4_K  *\(blk.0.attn_q.weight\)/Q8_0 \1 # better/' "$T/plan" >"$T/edited"
+exits 0 "an edited plan" quantize --dry-run -v "$M" --plan "$T/edited"
+grep -q "blk.0.attn_q.weight .*Q8_0" "$T/err" && pass "is followed" || fail "is followed" "$(cat "$T/err")"
+
+# imatrix
+exits 0 "imatrix" imatrix -m "$M" -f "$T/text" -c 32 --chunks 2 -o "$T/imatrix"
+grep -q "no token reached" "$T/err" && pass "warns of experts that were not seen" ||
+    pass "warns of experts that were not seen # SKIP all were seen"
+"$J" imatrix -q -m "$M" -f "$T/text" -c 32 --chunks 2 -t 3 -ub 5 -o "$T/imatrix2" 2>/dev/null
+same "the same on other threads and batches" "$T/imatrix" "$T/imatrix2"
+"$J" quantize -q "$M" "$T/a" Q2_K --pure
+exits 0 "quantize with importance" quantize "$M" "$T/b" Q2_K --pure --imatrix "$T/imatrix"
+is "is as large as without" "$(wc -c <"$T/a")" "$(wc -c <"$T/b")"
+cmp -s "$T/a" "$T/b" && fail "but not the same" || pass "but not the same"
+
+# budgets
+for bpw in 5; do
+    exits 0 "$bpw bits per weight" quantize -q "$M" "$T/q" --bpw $bpw
+    params=$("$J" inspect --json -m "$M" | sed -n 's/.*"n_params": *\([0-9]*\).*/\1/p' | head -1)
+    awk -v size="$(wc -c <"$T/q")" -v params="$params" -v bpw=$bpw \
+        'BEGIN { have = 8 * size / params; exit !(have <= bpw && have > bpw - 0.25) }' &&
+        pass "are kept and nearly used" || fail "are kept and nearly used" "$(wc -c <"$T/q") bytes, $params parameters"
+done
+exits 0 "a budget by measurement" quantize --dry-run "$M" --bpw 5 -f "$T/text" --chunks 1 --save-plan "$T/plan"
+grep -q "# KL " "$T/plan" && pass "the plan shows the damage" || fail "the plan shows the damage" "$(head -5 "$T/plan")"
+exits 0 "a budget of decoding" quantize --dry-run "$M" --budget-decode 2MB
+refuses 1 "the least is" "a budget that is too small" quantize "$M" "$T/none" --budget 100kB
+refuses 1 "no size" "a budget that is no size" quantize "$M" "$T/none" --budget much
+refuses 2 "one of" "two wishes" quantize "$M" "$T/none" Q4_K --bpw 4
+
+# a run that was stopped goes on
+"$J" quantize -q "$M" "$T/whole" IQ3_S
+half=$(($(wc -c <"$T/whole") / 2))
+head -c $half "$T/whole" >"$T/again.partial"
+exits 0 "a run goes on" quantize "$M" "$T/again" IQ3_S
+grep -q "earlier run" "$T/err" && pass "and says so" || fail "and says so" "$(cat "$T/err")"
+same "with the same result" "$T/whole" "$T/again"
+head -c $half "$T/whole" >"$T/again.partial"
+exits 0 "the rest of another plan is not used" quantize "$M" "$T/again" Q3_K
+"$J" quantize -q --restart "$M" "$T/other" Q3_K
+same "the result is right" "$T/other" "$T/again"
+is "nothing is left beside" "" "$(find "$T" -name '*.tmp' -o -name '*.partial')"
+"$J" quantize -q "$M" "$T/stopped" IQ3_S </dev/null 2>"$T/err" &
+pid=$!
+while [ ! -e "$T/stopped.partial" ] && [ ! -e "$T/stopped" ] && kill -0 $pid 2>/dev/null; do :; done
+kill -INT $pid 2>/dev/null || true
+wait $pid
+case $? in
+130) [ ! -e "$T/stopped" ] && [ -e "$T/stopped.partial" ] && pass "Ctrl-C leaves only the part" ||
+    fail "Ctrl-C leaves only the part" "$(ls "$T")" ;;
+0) pass "Ctrl-C leaves only the part # SKIP it was written before the signal" ;;
+*) fail "Ctrl-C leaves only the part" "$(cat "$T/err")" ;;
+esac
+"$J" quantize -q "$M" "$T/stopped" IQ3_S
+same "and the next run ends it" "$T/whole" "$T/stopped"
+
+# bad input
+bytes=$(wc -c <"$M" | tr -d ' ')
+cp "$M" "$T/nan"
+printf '\000\000\300\177' | dd of="$T/nan" bs=1 seek=$((bytes - 32)) conv=notrunc 2>/dev/null
+refuses 1 "blk.0.layer_output_scale.weight .*not a finite number" "a NaN is refused by name" quantize "$T/nan" "$T/none" Q8_0
+cp "$M" "$T/nan"
+printf '\300\177' | dd of="$T/nan" bs=1 seek=$((bytes / 2 / 2 * 2)) conv=notrunc 2>/dev/null
+refuses 1 "tensor .* not a finite number in row" "in a matrix, too" quantize "$T/nan" "$T/none" Q8_0
+[ ! -e "$T/none" ] && [ ! -e "$T/none.partial" ] && pass "leaves no file" || fail "leaves no file"
+refuses 1 "no mix" "an unknown type" quantize "$M" "$T/none" Q9_9
+refuses 2 "which type" "no type" quantize "$M" "$T/none"
+refuses 2 "which file" "no output" quantize "$M"
+refuses 1 "no-such" "a missing file" quantize "$T/no-such" "$T/none" Q8_0
+refuses 1 "GGUF" "a text" quantize "$T/text" "$T/none" Q8_0
+refuses 1 "no/such" "a folder that is not there" quantize "$M" "$T/no/such/file" Q8_0
+[ ! -c /dev/full ] || refuses 1 "full\|space" "a full disk" quantize "$M" /dev/full Q8_0
+refuses 1 "REGEX=TYPE" "a rule without a type" quantize "$M" "$T/none" Q8_0 --tensor-type attn
+refuses 1 "character" "a rule that is no expression" quantize "$M" "$T/none" Q8_0 --tensor-type '(=Q8_0'
+refuses 1 "matches" "a rule that matches nothing" quantize "$M" "$T/none" Q8_0 --tensor-type 'nothing=Q4_K'
+echo "Q4_K no.such.tensor" >"$T/plan"
+refuses 1 "line 1.*no.such.tensor" "a plan with a wrong name" quantize "$M" "$T/none" --plan "$T/plan"
+printf '# x\nQ9 blk.0.attn_q.weight\n' >"$T/plan"
+refuses 1 "line 2.*Q9" "a plan with a wrong type" quantize "$M" "$T/none" --plan "$T/plan"
+refuses 1 "importance" "a model as importance" quantize "$M" "$T/none" Q4_K --imatrix "$M"
+refuses 1 "another model" "importance of another model" quantize "$DATA/joule-tiny-bf16.gguf" "$T/none" Q4_K --imatrix "$T/imatrix"
+refuses 2 "text" "imatrix without text" imatrix -m "$M" -o "$T/none"
+refuses 2 "which file" "imatrix without output" imatrix -m "$M" -f "$T/text"
+finish
