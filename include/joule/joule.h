@@ -117,7 +117,7 @@ typedef struct {
                             * (forks  share them); 0: enough for n_seq_max unrelated sequences */
     uint32_t n_ubatch;     /* tokens computed together; 0: 512, or with experts and enough free
                             * memory up to 2048 */
-    uint32_t n_threads;    /* 0: one per physical core */
+    uint32_t n_threads;    /* 0: one per physical core, of the fast kinds where there are several */
     uint32_t n_logits_max; /* rows of logits kept per call; 0: n_seq_max */
     jl_kv_type type_k, type_v;
     const char *cpu_mask; /* highest instruction set used: "scalar", "avx2", ...; NULL: best */

@@ -6,6 +6,7 @@
 #include "backend/describe.h"
 #include "base/cpu.h"
 #include "base/file.h"
+#include "base/topology.h"
 #include "model/model.h"
 
 /* Groups of tensors a person thinks in. */
@@ -156,20 +157,40 @@ size_t jl_model_groups(const jl_model *m, jl_model_group *rows, size_t cap)
     return n;
 }
 
+/* Where threads go by default, and on which cores. */
+static size_t describe_placement(char *text, size_t cap)
+{
+    jl_topology t;
+    jl_placement p;
+    char groups[512];
+
+    jl_topology_read(&t);
+    jl_topology_place(&t, JL_PLACEMENT_BALANCED, NULL, jl_cpu_cores(), 0, &p);
+    jl_topology_describe(&t, groups, sizeof groups);
+    const int n = snprintf(text, cap, "core groups: %s\nthreads: %d (placement %s: %s)\n", groups,
+                           p.n_prefill, jl_placement_name(JL_PLACEMENT_BALANCED), p.why);
+    return n < 0 ? 0 : (size_t)n;
+}
+
 size_t jl_describe_machine(char *text, size_t cap)
 {
     char features[256];
     char kernels[512];
+    char unused[512];
     char processor[128];
+    char placement[1024];
 
     jl_cpu_model(processor, sizeof processor);
     jl_cpu_names(jl_cpu_features(), features, sizeof features);
     jl_cpu_describe_kernels(kernels, sizeof kernels);
+    jl_cpu_describe_unused(unused, sizeof unused);
+    describe_placement(placement, sizeof placement);
     const int n = snprintf(
         text, cap,
-        "processor: %s\ncores: %d physical, %d logical\nfeatures: %s\nkernels: %s\n"
+        "processor: %s\ncores: %d physical, %d logical\n%sfeatures: %s\nkernels: %s\n%s%s%s"
         "memory: %.1f GiB total, %.1f GiB available\n",
-        processor, jl_cpu_cores(), jl_cpu_count(), features[0] ? features : "none", kernels,
+        processor, jl_cpu_cores(), jl_cpu_count(), placement, features[0] ? features : "none",
+        kernels, unused[0] ? "note: " : "", unused, unused[0] ? "\n" : "",
         (double)jl_memory_total() / 1073741824.0, (double)jl_memory_available() / 1073741824.0);
     return n < 0 ? 0 : (size_t)n;
 }

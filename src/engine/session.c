@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "base/topology.h"
 
 enum {
     DEFAULT_CTX = 8192,
@@ -134,7 +135,7 @@ static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_sess
         return jl_fail(err, JL_INVALID, "the model was opened without weights (vocab_only)");
 
     const uint32_t ctx = m->hp.n_ctx_train < DEFAULT_CTX ? m->hp.n_ctx_train : DEFAULT_CTX;
-    const uint32_t cores = (uint32_t)jl_cpu_cores();
+    const uint32_t cores = (uint32_t)jl_topology_threads();
     p->n_ctx = or_default(p->n_ctx, ctx);
     p->n_seq_max = or_default(p->n_seq_max, 1);
     p->n_threads = or_default(p->n_threads, cores < MAX_THREADS ? cores : MAX_THREADS);
