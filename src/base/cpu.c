@@ -46,8 +46,11 @@ unsigned jl_cpu_mask(unsigned features, const char *name, int *known)
     if (strcmp(name, "scalar") == 0)
         return 0;
     for (int i = 0; i < N_BUNDLES; i++) {
-        if (strcmp(name, bundles[i].name) == 0)
-            return features & bundles[i].keeps;
+        if (strcmp(name, bundles[i].name) != 0)
+            continue;
+        features &= bundles[i].keeps;
+        return strncmp(name, "sme", 3) == 0 && (features & JL_CPU_SME) ? features | JL_CPU_SME_ASKED
+                                                                      : features;
     }
     if (known)
         *known = 0;

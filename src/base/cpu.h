@@ -20,6 +20,7 @@ enum {
     JL_CPU_SVE = 1 << 19,
     JL_CPU_SME = 1 << 20,
     JL_CPU_SME2 = 1 << 21,
+    JL_CPU_SME_ASKED = 1 << 22, /* by name, see jl_cpu_mask: SME also where i8mm is the default */
 };
 
 unsigned jl_cpu_features(void);

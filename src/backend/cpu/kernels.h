@@ -85,5 +85,7 @@ void jl_cpu_kernels_init(jl_cpu_kernels *k, unsigned features);
 void jl_cpu_kernels_scalar(jl_cpu_kernels *k);
 void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features);
 void jl_cpu_kernels_arm(jl_cpu_kernels *k, unsigned features);
+/* Features the compiler of this build had kernels for, of those that depend on it. */
+unsigned jl_cpu_kernels_arm_built(void);
 
 #endif

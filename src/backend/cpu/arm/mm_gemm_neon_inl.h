@@ -1,0 +1,522 @@
+/* The product with several columns: 64 rows are expanded to signed bytes once, 64 blocks at a time,
+ * then meet the columns in register blocks of 8 rows. Chains longer than the tile continue from y.
+ *
+ * sdot: a vector is 4 rows x 4 k, met by 4 activations of one column taken from a lane; an
+ * accumulator is 4 rows of one column. smmla: a vector is 2 rows x 8 k, met by 2 columns x 8 k, and
+ * an accumulator is 2 rows x 2 columns; columns are interleaved once per tile. */
+#ifndef JL_BACKEND_CPU_ARM_MM_GEMM_NEON_INL_H
+#define JL_BACKEND_CPU_ARM_MM_GEMM_NEON_INL_H
+
+#include "backend/cpu/arm/mm_formats_neon_inl.h"
+
+#ifdef __ARM_FEATURE_MATMUL_INT8
+#define SMMLA 1
+#else
+#define SMMLA 0
+#endif
+
+enum {
+    MAX_COLS = SMMLA ? 6 : 5,
+    ACC_ROWS = SMMLA ? 4 : 2,  /* accumulators that cover 8 rows */
+    GROUPS = TILE_ROWS / GROUP,
+    PAIRS = (MAX_COLS + 1) / 2,
+};
+
+/* Expanded weights, groups of 8 rows. A block of a group is [8 k4][2][4 rows][4 k] or, for smmla,
+ * [4 k8][4][2 rows][8 k]; scales are vectors that match the accumulators. */
+typedef struct {
+    int8_t w[GROUPS][TILE_BLOCKS][8 * 32];
+    float dw[GROUPS][TILE_BLOCKS][ACC_ROWS][4], mw[GROUPS][TILE_BLOCKS][ACC_ROWS][4];
+    int32_t sc[GROUPS][TILE_BLOCKS][2][ACC_ROWS][4], mn[GROUPS][TILE_BLOCKS][2][ACC_ROWS][4];
+    /* smmla: columns in pairs; lane i of a vector belongs to column i % 2 */
+    int8_t q[TILE_BLOCKS][4][PAIRS][16];
+    float da[TILE_BLOCKS][PAIRS][4];
+    int32_t sum[TILE_BLOCKS][2][PAIRS][4];
+} mm_tile;
+
+/* What the inner loops are compiled for. */
+typedef struct {
+    bool has_min, halves;
+} mm_kind;
+
+typedef struct {
+    mm_tile *tile;
+    size_t group, n_blocks;
+    mm_col col[MAX_COLS];
+    float *y[MAX_COLS]; /* first row of the group, 8 of them */
+    bool resume;        /* chains continue from y */
+} gemm_part;
+
+/* ---- expansion */
+
+ALWAYS int8x16_t zip64(int8x16_t a, int8x16_t b, int high)
+{
+    const int64x2_t x = vreinterpretq_s64_s8(a);
+    const int64x2_t y = vreinterpretq_s64_s8(b);
+
+    return vreinterpretq_s8_s64(high ? vzip2q_s64(x, y) : vzip1q_s64(x, y));
+}
+
+ALWAYS int8x16_t zip32(int8x16_t a, int8x16_t b, int high)
+{
+    const int32x4_t x = vreinterpretq_s32_s8(a);
+    const int32x4_t y = vreinterpretq_s32_s8(b);
+
+    return vreinterpretq_s8_s32(high ? vzip2q_s32(x, y) : vzip1q_s32(x, y));
+}
+
+/* Weights 16 h .. 16 h + 15 of 4 rows into the block; g: rows 0..3 or 4..7. */
+ALWAYS void put_weights(const int8x16_t w[4], int8_t *block, int g, int h)
+{
+    if (SMMLA) {
+        int8_t *out = block + 128 * h + 32 * g;
+        for (int i = 0; i < 2; i++) {
+            vst1q_s8(out + 64 * i, zip64(w[0], w[1], i));
+            vst1q_s8(out + 64 * i + 16, zip64(w[2], w[3], i));
+        }
+        return;
+    }
+    int8_t *out = block + 128 * h + 16 * g;
+    for (int i = 0; i < 2; i++) {
+        const int8x16_t ac = zip32(w[0], w[2], i);
+        const int8x16_t bd = zip32(w[1], w[3], i);
+        vst1q_s8(out + 64 * i, zip32(ac, bd, 0));
+        vst1q_s8(out + 64 * i + 32, zip32(ac, bd, 1));
+    }
+}
+
+ALWAYS void put_floats(float32x4_t v, float out[][4], int g)
+{
+    if (SMMLA) {
+        vst1q_f32(out[2 * g], vzip1q_f32(v, v));
+        vst1q_f32(out[2 * g + 1], vzip2q_f32(v, v));
+    } else {
+        vst1q_f32(out[g], v);
+    }
+}
+
+ALWAYS void put_ints(int32x4_t v, int32_t out[][4], int g)
+{
+    if (SMMLA) {
+        vst1q_s32(out[2 * g], vzip1q_s32(v, v));
+        vst1q_s32(out[2 * g + 1], vzip2q_s32(v, v));
+    } else {
+        vst1q_s32(out[g], v);
+    }
+}
+
+ALWAYS void put_scale(bool has_min, bool halves, const mm_scale *s, mm_tile *t, size_t group,
+                      size_t b, int g)
+{
+    put_floats(s->dw, t->dw[group][b], g);
+    if (has_min)
+        put_floats(s->mw, t->mw[group][b], g);
+    for (int i = 0; i < 2 && halves; i++) {
+        put_ints(s->sc[i], t->sc[group][b][i], g);
+        if (has_min)
+            put_ints(s->mn[i], t->mn[group][b][i], g);
+    }
+}
+
+/* Blocks first .. first + n - 1 of 4 rows. */
+typedef void mm_expand_fn(const row_set *rows, size_t first, size_t n, mm_tile *t, size_t group,
+                          int g);
+
+ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first, size_t n,
+                          mm_tile *t, size_t group, int g)
+{
+    for (size_t b = 0; b < n; b += (size_t)f->per) {
+        const size_t at = (first + b) / (size_t)f->per * f->bytes;
+        mm_head h;
+        f->head(rows, at, &h);
+#pragma GCC unroll 8
+        for (int ib = 0; ib < f->per; ib++) {
+            int8x16_t w[2][4];
+            mm_scale s;
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                int8x16_t row[2];
+                f->weights(rows->p[i] + at, ib, row);
+                w[0][i] = row[0];
+                w[1][i] = row[1];
+            }
+            put_weights(w[0], t->w[group][b + (size_t)ib], g, 0);
+            put_weights(w[1], t->w[group][b + (size_t)ib], g, 1);
+            f->scale(&h, ib, &s);
+            put_scale(f->has_min, f->halves, &s, t, group, b + (size_t)ib, g);
+        }
+    }
+}
+
+/* The same for formats unpacked by their scalar definition, which have no minimum. */
+ALWAYS void expand_unpacked(jl_unpack32_fn *unpack, size_t bytes, bool halves, const row_set *rows,
+                            size_t first, size_t n, mm_tile *t, size_t group, int g)
+{
+    for (size_t b = 0; b < n; b++) {
+        const size_t at = (first + b) / 8 * bytes;
+        float dw[4];
+        int32_t sc[2][4];
+        int8x16_t w[2][4];
+        for (int i = 0; i < 4; i++) {
+            jl_block32 out;
+            unpack(rows->p[i] + at, (unsigned)((first + b) % 8), &out);
+            w[0][i] = vld1q_s8(out.w);
+            w[1][i] = vld1q_s8(out.w + 16);
+            dw[i] = out.dw;
+            sc[0][i] = out.sc[0];
+            sc[1][i] = out.sc[1];
+        }
+        const mm_scale s = {.dw = vld1q_f32(dw), .sc = {vld1q_s32(sc[0]), vld1q_s32(sc[1])}};
+        put_weights(w[0], t->w[group][b], g, 0);
+        put_weights(w[1], t->w[group][b], g, 1);
+        put_scale(false, halves, &s, t, group, b, g);
+    }
+}
+
+/* ---- accumulators: ACC[r][c], c a column or, for smmla, a pair of columns */
+
+enum { MAX_ACC = SMMLA ? PAIRS : MAX_COLS };
+
+/* Sums of weights 16 h .. 16 h + 15. */
+ALWAYS void gemm_sums(const gemm_part *g, size_t b, int C, int h,
+                      int32x4_t isum[ACC_ROWS][MAX_ACC])
+{
+    const int8_t *w = g->tile->w[g->group][b] + 128 * h;
+
+#if SMMLA
+#pragma GCC unroll 2
+    for (int k = 0; k < 2; k++) {
+        const int8_t *q = g->tile->q[b][2 * h + k][0];
+        int8x16_t wv[ACC_ROWS];
+        int8x16_t qv[PAIRS];
+#pragma GCC unroll 4
+        for (int r = 0; r < ACC_ROWS; r++)
+            wv[r] = vld1q_s8(w + 64 * k + 16 * r);
+#pragma GCC unroll 3
+        for (int c = 0; c < C; c++)
+            qv[c] = vld1q_s8(q + 16 * c);
+#pragma GCC unroll 3
+        for (int c = 0; c < C; c++)
+#pragma GCC unroll 4
+            for (int r = 0; r < ACC_ROWS; r++)
+                isum[r][c] = vmmlaq_s32(isum[r][c], wv[r], qv[c]);
+    }
+#else
+    int8x16_t qv[MAX_COLS];
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++)
+        qv[c] = vld1q_s8(g->col[c].q + 32 * b + 16 * h);
+#ifdef __ARM_FEATURE_DOTPROD
+#define DOT_LANE(acc, w, q, k) vdotq_laneq_s32(acc, w, q, k)
+#else
+#define DOT_LANE(acc, w, q, k)                                                                     \
+    dot4(acc, w, vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(q), k)))
+#endif
+#define K4(k)                                                                                      \
+    do {                                                                                           \
+        const int8x16_t w0 = vld1q_s8(w + 32 * (k));                                               \
+        const int8x16_t w1 = vld1q_s8(w + 32 * (k) + 16);                                          \
+        _Pragma("GCC unroll 6") for (int c = 0; c < C; c++)                                        \
+        {                                                                                          \
+            isum[0][c] = DOT_LANE(isum[0][c], w0, qv[c], k);                                       \
+            isum[1][c] = DOT_LANE(isum[1][c], w1, qv[c], k);                                       \
+        }                                                                                          \
+    } while (0)
+    K4(0);
+    K4(1);
+    K4(2);
+    K4(3);
+#undef K4
+#endif
+}
+
+/* v * activation scale of accumulator column c */
+ALWAYS float32x4_t times_da(const gemm_part *g, size_t b, int c, float32x4_t v)
+{
+    return SMMLA ? vmulq_f32(v, vld1q_f32(g->tile->da[b][c])) : vmulq_n_f32(v, g->col[c].d[b]);
+}
+
+/* sums of the activations' half h as a vector */
+ALWAYS int32x4_t half_sum(const gemm_part *g, size_t b, int c, int h)
+{
+    return SMMLA ? vld1q_s32(g->tile->sum[b][h][c]) : vdupq_n_s32(g->col[c].sum[2 * b + (size_t)h]);
+}
+
+ALWAYS float32x4_t add_min(const mm_kind *f, const gemm_part *g, size_t b, int r, int c,
+                           float32x4_t acc)
+{
+    const mm_tile *t = g->tile;
+    int32x4_t s0 = half_sum(g, b, c, 0);
+    int32x4_t s1 = half_sum(g, b, c, 1);
+
+    if (f->halves) {
+        s0 = vmulq_s32(s0, vld1q_s32(t->mn[g->group][b][0][r]));
+        s1 = vmulq_s32(s1, vld1q_s32(t->mn[g->group][b][1][r]));
+    }
+    const float32x4_t msum = vcvtq_f32_s32(vaddq_s32(s0, s1));
+    return vfmaq_f32(acc, msum, times_da(g, b, c, vld1q_f32(t->mw[g->group][b][r])));
+}
+
+ALWAYS void gemm_step(const mm_kind *f, const gemm_part *g, size_t b, int C,
+                      float32x4_t acc[ACC_ROWS][MAX_ACC])
+{
+    const mm_tile *t = g->tile;
+    int32x4_t isum[ACC_ROWS][MAX_ACC];
+    int32x4_t first[ACC_ROWS][MAX_ACC];
+
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) {
+#pragma GCC unroll 4
+        for (int r = 0; r < ACC_ROWS; r++)
+#pragma GCC unroll 6
+            for (int c = 0; c < C; c++) {
+                if (h == 1 && f->halves)
+                    first[r][c] = vmulq_s32(isum[r][c], vld1q_s32(t->sc[g->group][b][0][r]));
+                if (h == 0 || f->halves)
+                    isum[r][c] = vdupq_n_s32(0);
+            }
+        gemm_sums(g, b, C, h, isum);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < ACC_ROWS; r++)
+#pragma GCC unroll 6
+        for (int c = 0; c < C; c++) {
+            int32x4_t s = isum[r][c];
+            if (f->halves)
+                s = vmlaq_s32(first[r][c], s, vld1q_s32(t->sc[g->group][b][1][r]));
+            acc[r][c] = vfmaq_f32(acc[r][c], vcvtq_f32_s32(s),
+                                  times_da(g, b, c, vld1q_f32(t->dw[g->group][b][r])));
+            if (f->has_min)
+                acc[r][c] = add_min(f, g, b, r, c, acc[r][c]);
+        }
+}
+
+/* y of the group to accumulators and back. */
+ALWAYS void acc_load(const gemm_part *g, int C, float32x4_t acc[ACC_ROWS][MAX_ACC])
+{
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++)
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+#if SMMLA
+            const float32x4_t y0 = vld1q_f32(g->y[2 * c] + 4 * i);
+            const float32x4_t y1 = vld1q_f32(g->y[2 * c + 1] + 4 * i);
+            acc[2 * i][c] = vzip1q_f32(y0, y1);
+            acc[2 * i + 1][c] = vzip2q_f32(y0, y1);
+#else
+            acc[i][c] = vld1q_f32(g->y[c] + 4 * i);
+#endif
+        }
+}
+
+ALWAYS void acc_store(const gemm_part *g, int C, float32x4_t acc[ACC_ROWS][MAX_ACC])
+{
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++)
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+#if SMMLA
+            vst1q_f32(g->y[2 * c] + 4 * i, vuzp1q_f32(acc[2 * i][c], acc[2 * i + 1][c]));
+            vst1q_f32(g->y[2 * c + 1] + 4 * i, vuzp2q_f32(acc[2 * i][c], acc[2 * i + 1][c]));
+#else
+            vst1q_f32(g->y[c] + 4 * i, acc[i][c]);
+#endif
+        }
+}
+
+ALWAYS void gemm_block(const mm_kind *f, const gemm_part *g, int C)
+{
+    float32x4_t acc[ACC_ROWS][MAX_ACC];
+
+#pragma GCC unroll 4
+    for (int r = 0; r < ACC_ROWS; r++)
+#pragma GCC unroll 6
+        for (int c = 0; c < C; c++)
+            acc[r][c] = vdupq_n_f32(0.0f);
+    if (g->resume)
+        acc_load(g, C, acc);
+    for (size_t b = 0; b < g->n_blocks; b++)
+        gemm_step(f, g, b, C, acc);
+    acc_store(g, C, acc);
+}
+
+/* ---- the loops around it */
+
+/* Interleaves the columns of the part in pairs. */
+ALWAYS void pack_columns(const mm_kind *f, const gemm_part *g, int n_pairs)
+{
+    mm_tile *t = g->tile;
+
+    for (int c = 0; c < n_pairs; c++) {
+        const mm_col *x = &g->col[2 * c];
+        const mm_col *y = &g->col[2 * c + 1];
+        for (size_t b = 0; b < g->n_blocks; b++) {
+            for (int h = 0; h < 2; h++) {
+                const int8x16_t qx = vld1q_s8(x->q + 32 * b + 16 * h);
+                const int8x16_t qy = vld1q_s8(y->q + 32 * b + 16 * h);
+                vst1q_s8(t->q[b][2 * h][c], zip64(qx, qy, 0));
+                vst1q_s8(t->q[b][2 * h + 1][c], zip64(qx, qy, 1));
+                for (int i = 0; i < 4 && f->has_min; i++)
+                    t->sum[b][h][c][i] = (i % 2 ? y : x)->sum[2 * b + (size_t)h];
+            }
+            const float32x4_t d = vsetq_lane_f32(y->d[b], vdupq_n_f32(x->d[b]), 1);
+            vst1q_f32(t->da[b][c], vsetq_lane_f32(y->d[b], d, 3));
+        }
+    }
+}
+
+ALWAYS void gemm_width(const mm_kind *f, const gemm_part *g, size_t n_cols)
+{
+    switch (SMMLA ? (n_cols + 1) / 2 : n_cols) {
+    case 1: gemm_block(f, g, 1); break;
+    case 2: gemm_block(f, g, 2); break;
+#if SMMLA
+    default: gemm_block(f, g, 3); break;
+#else
+    case 3: gemm_block(f, g, 3); break;
+    case 4: gemm_block(f, g, 4); break;
+    default: gemm_block(f, g, 5); break;
+#endif
+    }
+}
+
+/* Columns c .. c + width - 1 against all rows of the tile. A group that is not full works on a
+ * copy of its outputs, and so does the missing half of a pair of columns. */
+ALWAYS void gemm_group(const mm_kind *f, const jl_mm_args *a, gemm_part *g, size_t row, size_t c,
+                       size_t width)
+{
+    float edge[MAX_COLS][GROUP] = {{0}};
+    const size_t n_rows = a->n_rows - row < TILE_ROWS ? a->n_rows - row : TILE_ROWS;
+
+    for (g->group = 0; g->group * GROUP < n_rows; g->group++) {
+        const size_t r = row + g->group * GROUP;
+        const size_t n = a->n_rows - r < GROUP ? a->n_rows - r : GROUP;
+        for (size_t i = 0; i < MAX_COLS; i++) {
+            float *y = a->y + (c + i) * a->y_stride + r;
+            const bool whole = n == GROUP && i < width;
+            g->y[i] = whole ? y : edge[i];
+            for (size_t j = 0; j < n && !whole && i < width && g->resume; j++)
+                edge[i][j] = y[j];
+        }
+        gemm_width(f, g, width);
+        for (size_t i = 0; i < width && n < GROUP; i++)
+            for (size_t j = 0; j < n; j++)
+                a->y[(c + i) * a->y_stride + r + j] = edge[i][j];
+    }
+}
+
+/* Columns in groups of nearly equal width, so that no thin group is left at the end. */
+ALWAYS size_t group_width(size_t left)
+{
+    const size_t unit = SMMLA ? 2 : 1;
+    const size_t groups = (left + MAX_COLS - 1) / MAX_COLS;
+    const size_t width = ((left + groups - 1) / groups + unit - 1) / unit * unit;
+
+    return width < left ? width : left;
+}
+
+ALWAYS void gemm_tile(const mm_kind *f, const jl_mm_args *a, gemm_part *g, size_t row, size_t first)
+{
+    size_t width;
+
+    for (size_t c = 0; c < a->n_cols; c += width) {
+        width = group_width(a->n_cols - c);
+        for (size_t i = 0; i < MAX_COLS; i++) {
+            g->col[i] = mm_column(a, c + (i < width ? i : width - 1));
+            g->col[i].q += 32 * first;
+            g->col[i].d += first;
+            g->col[i].sum += 2 * first;
+        }
+        if (SMMLA)
+            pack_columns(f, g, (int)(width + 1) / 2);
+        gemm_group(f, a, g, row, c, width);
+    }
+}
+
+static void expand_rows(mm_expand_fn *expand, const jl_mm_args *a, size_t row, size_t first,
+                        size_t n_blocks)
+{
+    for (size_t r = row; r < row + TILE_ROWS && r / GROUP * GROUP < a->n_rows; r += 4) {
+        row_set rows;
+        for (size_t i = 0; i < 4; i++)
+            rows.p[i] = a->w + (r + i < a->n_rows ? r + i : a->n_rows - 1) * a->w_stride;
+        expand(&rows, first, n_blocks, a->scratch, (r - row) / GROUP, (int)(r / 4 % 2));
+    }
+}
+
+ALWAYS void mm_gemm(const mm_kind *f, mm_expand_fn *expand, const jl_mm_args *a)
+{
+    const size_t blocks = a->n_in / 32;
+    gemm_part g = {.tile = a->scratch};
+
+    for (size_t row = 0; row < a->n_rows; row += TILE_ROWS)
+        for (size_t b = 0; b < blocks; b += TILE_BLOCKS) {
+            g.n_blocks = blocks - b < TILE_BLOCKS ? blocks - b : TILE_BLOCKS;
+            g.resume = b > 0;
+            expand_rows(expand, a, row, b, g.n_blocks);
+            gemm_tile(f, a, &g, row, b);
+        }
+}
+
+/* The four kinds. */
+static void mm_gemm_any(bool has_min, bool halves, mm_expand_fn *expand, const jl_mm_args *a)
+{
+    static const mm_kind plain = {false, false};
+    static const mm_kind with_min = {true, false};
+    static const mm_kind with_halves = {false, true};
+    static const mm_kind halves_min = {true, true};
+
+    if (halves && has_min)
+        mm_gemm(&halves_min, expand, a);
+    else if (halves)
+        mm_gemm(&with_halves, expand, a);
+    else if (has_min)
+        mm_gemm(&with_min, expand, a);
+    else
+        mm_gemm(&plain, expand, a);
+}
+
+/* The kernels of all formats: mm_<name>. */
+#define FORMAT_KERNEL(type, name, bytes, per, has_min, halves, head, scale)                        \
+    static void expand_##name(const row_set *rows, size_t first, size_t n, mm_tile *t,             \
+                              size_t group, int g)                                                 \
+    {                                                                                              \
+        expand_format(&fmt_##name, rows, first, n, t, group, g);                                   \
+    }                                                                                              \
+    static void mm_##name(const jl_mm_args *a)                                                     \
+    {                                                                                              \
+        if (a->n_cols == 1)                                                                        \
+            mm_gemv(&fmt_##name, a);                                                               \
+        else                                                                                       \
+            mm_gemm_any(has_min, halves, expand_##name, a);                                        \
+    }
+#define GRID_KERNEL(type, name, bytes, halves)                                                     \
+    static void expand_##name(const row_set *rows, size_t first, size_t n, mm_tile *t,             \
+                              size_t group, int g)                                                 \
+    {                                                                                              \
+        expand_unpacked(jl_unpack32_##name, bytes, halves, rows, first, n, t, group, g);           \
+    }                                                                                              \
+    static void mm_##name(const jl_mm_args *a)                                                     \
+    {                                                                                              \
+        mm_gemm_any(false, halves, expand_##name, a);                                              \
+    }
+FORMAT_LIST(FORMAT_KERNEL)
+GRID_LIST(GRID_KERNEL)
+
+static jl_mm_fn *const mm_table[JL_TYPE_MAX] = {
+#define FORMAT_SLOT(type, name, ...) [JL_TYPE_##type] = mm_##name,
+    FORMAT_LIST(FORMAT_SLOT) GRID_LIST(FORMAT_SLOT)
+#undef FORMAT_SLOT
+};
+
+ALWAYS void mm_init(jl_cpu_kernels *k)
+{
+    for (size_t i = 0; i < JL_TYPE_MAX; i++)
+        if (mm_table[i])
+            k->mm[i] = mm_table[i];
+    k->mm_scratch = sizeof(mm_tile);
+    k->mm_tile_rows = TILE_ROWS;
+    k->mm_tile_rows_1 = 512;
+}
+
+#endif
