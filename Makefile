@@ -43,6 +43,12 @@ fuzz: build-fuzz/build.ninja ## hunt with libFuzzer, FUZZ_SECONDS (900) per targ
 lint: all ## layers, limits, symbols, instruction sets
 	@scripts/report
 
+check-arm: ## build for 64-bit Arm and run its tests in an emulator; needs scripts/arm-tools
+	@scripts/check-arm
+
+check-macos: ## compile every file for macOS on Apple silicon; needs clang 19 and ziglang
+	@scripts/check-macos
+
 install: ## install below PREFIX (/usr/local); DESTDIR stages
 	@$(MESON) setup --prefix=$(PREFIX) build-install $$(test -f build-install/build.ninja && echo --reconfigure)
 	@ninja -C build-install
@@ -55,6 +61,6 @@ clean: ## remove all build folders
 	rm -rf build build-*
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all test demo check asan tsan fuzz lint install format clean help
+.PHONY: all test demo check check-arm check-macos asan tsan fuzz lint install format clean help

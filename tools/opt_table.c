@@ -117,7 +117,7 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_CPU_MASK] =
         TEXT("cpu-mask", 0, NULL, OPT_T_TEXT, "NAME", NULL, COMPUTE,
              "highest instruction set used: scalar, avx2, avxvnni, avx512, avx512vnni, "
-             "avx512bf16, amx, neon, dotprod, i8mm, sme"),
+             "avx512bf16, amx, neon, dotprod, i8mm, sme, sme2"),
     [OPT_SPECIAL] = FLAG("special", 0, NULL, C(TOKENIZE) | C(DETOKENIZE),
                          "read special tokens in the text (tokenize) or show them (detokenize)"),
     [OPT_NO_BOS] = FLAG("no-bos", 0, NULL, C(TOKENIZE), "do not put the first token <bos>"),

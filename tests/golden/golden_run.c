@@ -27,7 +27,7 @@ float *golden_run(jl_model *model, const int32_t *tokens, size_t n_tokens, const
         .n_ubatch = plan->n_ubatch,
         .type_k = plan->kv,
         .type_v = plan->kv,
-        .cpu_mask = plan->cpu_mask,
+        .cpu_mask = plan->cpu_mask ? plan->cpu_mask : getenv("JOULE_CPU_MASK"),
     };
     jl_model_info info;
     jl_session *session;

@@ -9,7 +9,7 @@
 
 static const char *const bundle_names[] = {
     "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512vbmi", "avx512bf16", "amx",
-    "neon",   "dotprod", "i8mm", "sme",
+    "neon",   "dotprod", "i8mm", "sme",     "sme2",
 };
 
 size_t bundle_tables(jl_cpu_kernels *tables, size_t cap)

@@ -1,0 +1,111 @@
+/* Products of every weight type against the scalar definition, bit for bit, on every Arm bundle of
+ * this processor: a few shapes, quick enough for an emulator. tests/kernels is thorough. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cpu/kernels.h"
+#include "base/cpu.h"
+#include "quant/quant.h"
+#include "quant/random.h"
+
+/* rows, weights per row, columns; more blocks than a tile, odd edges, one column */
+static const size_t shapes[][3] = {{9, 256, 1}, {19, 2304, 7}, {3, 512, 2}, {70, 256, 5}};
+static const char *const bundles[] = {"neon", "dotprod", "i8mm", "sme", "sme2"};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes, N_BUNDLES = sizeof bundles / sizeof *bundles };
+
+typedef struct {
+    jl_mm_args args;
+    uint8_t *w;
+    float *x, *d, *expected, *y;
+    int8_t *q;
+    int16_t *sum;
+} problem;
+
+static void *need(size_t n_bytes)
+{
+    void *p = aligned_alloc(64, (n_bytes + 63) / 64 * 64);
+
+    if (!p) {
+        fprintf(stderr, "out of memory\n");
+        exit(1);
+    }
+    return p;
+}
+
+static void problem_new(problem *p, jl_type type, const size_t shape[3])
+{
+    const size_t rows = shape[0];
+    const size_t n = shape[1];
+    const size_t cols = shape[2];
+    const size_t stride = (size_t)jl_row_bytes((uint32_t)type, n);
+
+    p->w = need(rows * stride);
+    p->x = need(cols * n * sizeof *p->x);
+    p->q = need(cols * n);
+    p->d = need(cols * n / 32 * sizeof *p->d);
+    p->sum = need(cols * n / 16 * sizeof *p->sum);
+    p->expected = need(rows * cols * sizeof *p->expected);
+    p->y = need(rows * cols * sizeof *p->y);
+    for (size_t r = 0; r < rows; r++)
+        jl_fill_random_row(type, 7 + r, 0.5f, p->w + r * stride, n);
+    for (size_t i = 0; i < cols * n; i++)
+        p->x[i] = (float)(int32_t)(jl_random_u64(3, i) >> 32) * 0x1p-31f;
+    jl_act_quantize(p->x, cols * n, p->q, p->d, p->sum);
+    p->args = (jl_mm_args){.w = p->w, .w_stride = stride, .n_rows = rows, .n_in = n, .q = p->q,
+                           .d = p->d, .sum = p->sum, .x = p->x, .n_cols = cols, .y = p->expected,
+                           .y_stride = rows};
+}
+
+static void problem_free(problem *p)
+{
+    free(p->w);
+    free(p->x);
+    free(p->q);
+    free(p->d);
+    free(p->sum);
+    free(p->expected);
+    free(p->y);
+}
+
+static bool same(problem *p, jl_type type, const jl_cpu_kernels *k)
+{
+    const size_t n_bytes = p->args.n_rows * p->args.n_cols * sizeof *p->y;
+
+    memset(p->y, 0x55, n_bytes);
+    p->args.y = p->y;
+    p->args.scratch = need(k->mm_scratch);
+    k->mm[type](&p->args);
+    free(p->args.scratch);
+    return memcmp(p->y, p->expected, n_bytes) == 0;
+}
+
+int main(void)
+{
+    jl_cpu_kernels scalar;
+    int n = 0;
+    int bad = 0;
+
+    jl_cpu_kernels_scalar(&scalar);
+    for (uint32_t t = 0; t < JL_TYPE_MAX; t++)
+        for (size_t s = 0; s < N_SHAPES && jl_type_get(t)->is_weight; s++) {
+            problem p;
+            problem_new(&p, (jl_type)t, shapes[s]);
+            scalar.mm[t](&p.args);
+            for (size_t b = 0; b < N_BUNDLES; b++) {
+                jl_cpu_kernels k;
+                jl_cpu_kernels_init(&k, jl_cpu_mask(jl_cpu_features(), bundles[b], NULL));
+                if (strcmp(k.name, bundles[b]) != 0)
+                    continue; /* not on this processor */
+                n++;
+                if (same(&p, (jl_type)t, &k))
+                    continue;
+                bad++;
+                printf("%s %s, %zu x %zu x %zu: other bits than the definition\n", bundles[b],
+                       jl_type_name(t), shapes[s][0], shapes[s][1], shapes[s][2]);
+            }
+            problem_free(&p);
+        }
+    printf("%d products, %d differ\n", n, bad);
+    return bad > 0;
+}
