@@ -23,7 +23,11 @@ typedef struct jl_chat_parser jl_chat_parser;   /* one reply being read */
 typedef enum {
     JL_CHAT_UNKNOWN = 0,
     JL_CHAT_GEMMA4_LARGE, /* 12B, 26B-A4B, 31B: thinking off is written as an empty thought */
-    JL_CHAT_GEMMA4_SMALL  /* E2B, E4B: no empty thought */
+    JL_CHAT_GEMMA4_SMALL, /* E2B, E4B: no empty thought */
+    JL_CHAT_LLAMA3,       /* Llama 3.1 to 3.3 */
+    JL_CHAT_MISTRAL_V7,   /* Mistral Small 24B 2501 and 3.1 */
+    JL_CHAT_MISTRAL_V3,   /* Mistral Nemo and others of the first Tekken vocabulary */
+    JL_CHAT_MISTRAL_V11   /* Mistral Small 3.2 */
 } jl_chat_format;
 
 typedef struct {
@@ -187,6 +191,7 @@ typedef enum {
     X(THOUGHT_NOT_CLOSED, "a thought had no end mark")                                   \
     X(THOUGHT_REOPENED,  "a thought was opened inside a thought")                        \
     X(STRAY_MARK,        "a marker in the wrong place was dropped")                      \
+    X(RAW_CONTROL,       "a control character inside a string was escaped")              \
     X(BAD_UTF8,          "bytes that are not UTF-8 were replaced")
 
 typedef enum {

@@ -4,10 +4,32 @@
 
 #include "base/mem.h"
 #include "chat/chat.h"
+#include "chat/families.h"
 #include "chat/gemma4.h"
 
 /* Models from this size on were trained with the empty thought, whatever their template's age. */
 static const uint64_t large_params = 11000000000u;
+
+typedef struct {
+    int first, end;
+} mark_range;
+
+/* The marks that a format needs. */
+static mark_range range_of(jl_chat_format format)
+{
+    switch (format) {
+    case JL_CHAT_LLAMA3: return (mark_range){JL_MARK_L3_BOS, JL_MARK_L3_PYTHON + 1};
+    case JL_CHAT_MISTRAL_V7: return (mark_range){JL_MARK_M_BOS, JL_MARK_M_SYSTEM_CLOSE + 1};
+    case JL_CHAT_MISTRAL_V11: return (mark_range){JL_MARK_M_BOS, JL_MARK_M_RESULT_CONTENT + 1};
+    case JL_CHAT_MISTRAL_V3: return (mark_range){JL_MARK_M_BOS, JL_MARK_M_CALLS + 1};
+    default: return (mark_range){0, JL_MARK_COUNT};
+    }
+}
+
+static bool is_format(jl_chat_format format)
+{
+    return (unsigned)format > JL_CHAT_UNKNOWN && (unsigned)format <= JL_CHAT_MISTRAL_V11;
+}
 
 static jl_status bind(const jl_model *model, const jl_chat_identity *identity, jl_chat **out,
                       jl_error *err)
@@ -17,13 +39,17 @@ static jl_status bind(const jl_model *model, const jl_chat_identity *identity, j
         return jl_fail(err, JL_NO_MEMORY, "no memory for a chat format");
     chat->model = model;
     chat->identity = *identity;
-    for (int i = 0; i < JL_MARK_COUNT; i++) {
+    for (int i = 0; i < JL_MARK_END; i++)
+        chat->ids[i] = -1;
+    const mark_range range = range_of(identity->format);
+    for (int i = range.first; i < range.end; i++) {
         chat->ids[i] = jl_token_find(model, jl_mark_text((jl_mark)i));
         if (chat->ids[i] >= 0)
             continue;
         jl_free(chat);
         return jl_fail(err, JL_UNSUPPORTED, "the vocabulary lacks the special token %s of the "
-                       "Gemma 4 chat format; use --raw", jl_mark_text((jl_mark)i));
+                       "chat format %s; use --raw", jl_mark_text((jl_mark)i),
+                       jl_chat_format_name(identity->format));
     }
     *out = chat;
     return JL_OK;
@@ -53,7 +79,7 @@ jl_status jl_chat_create_as(const jl_model *model, jl_chat_format format, jl_cha
                             jl_error *err)
 {
     jl_chat_identity identity = {.format = format};
-    if (format != JL_CHAT_GEMMA4_LARGE && format != JL_CHAT_GEMMA4_SMALL)
+    if (!is_format(format))
         return jl_fail(err, JL_INVALID, "chat format %d does not exist", (int)format);
     snprintf(identity.text, sizeof identity.text, "%s, chosen by the caller",
              jl_chat_format_name(format));
@@ -77,12 +103,19 @@ static jl_status render(jl_chat_format format, const jl_conversation *conv,
                         jl_error *err)
 {
     const jl_chat_options defaults = {0};
-    if (format != JL_CHAT_GEMMA4_LARGE && format != JL_CHAT_GEMMA4_SMALL)
+    if (!is_format(format))
         return jl_fail(err, JL_INVALID, "chat format %d does not exist", (int)format);
     /* Twice what a conversation may hold by default, for what the format adds. */
     jl_marked_init(out, (size_t)1 << 30);
-    return jl_gemma4_render(conv, options ? options : &defaults, format == JL_CHAT_GEMMA4_LARGE,
-                            out, in_thought, err);
+    *in_thought = false;
+    if (!options)
+        options = &defaults;
+    if (format == JL_CHAT_LLAMA3)
+        return jl_llama3_render(conv, options, out, err);
+    if (format == JL_CHAT_MISTRAL_V7 || format == JL_CHAT_MISTRAL_V3 ||
+        format == JL_CHAT_MISTRAL_V11)
+        return jl_mistral_render(conv, format, out, err);
+    return jl_gemma4_render(conv, options, format == JL_CHAT_GEMMA4_LARGE, out, in_thought, err);
 }
 
 /* Text between two marks becomes tokens as a whole, and never special ones. */

@@ -8,7 +8,7 @@
 struct jl_chat {
     const jl_model *model;
     jl_chat_identity identity;
-    int32_t ids[JL_MARK_COUNT]; /* token ids of the marks */
+    int32_t ids[JL_MARK_END]; /* token ids of the marks, -1: of another family */
 };
 
 #endif

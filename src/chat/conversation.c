@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "chat/buf.h"
+#include "chat/families.h"
 #include "chat/text.h"
 
 static const char *const role_names[] = {"system", "developer", "user", "assistant", "tool"};
@@ -56,6 +57,40 @@ size_t jl_conversation_length(const jl_conversation *conv)
 const jl_chat_message *jl_conversation_at(const jl_conversation *conv, size_t i)
 {
     return i < conv->n_messages ? &conv->messages[i]->pub : NULL;
+}
+
+/* ---- text of messages ------------------------------------------------------------------- */
+
+jl_status jl_chat_put_content(const jl_conversation *conv, size_t i, jl_buf *out, jl_error *err)
+{
+    static const char *const kinds[] = {"text", "an image", "audio", "video"};
+    const jl_chat_message *m = &conv->messages[i]->pub;
+
+    if (!m->parts)
+        return jl_buf_put(out, m->content.ptr ? m->content.ptr : "", m->content.len, err);
+    for (size_t k = 0; k < m->n_parts; k++) {
+        if (m->parts[k].kind != JL_PART_TEXT)
+            return jl_fail(err, JL_UNSUPPORTED,
+                           "messages[%zu].content[%zu] is %s; only text can be read, so remove it "
+                           "or describe it in words", i, k, kinds[m->parts[k].kind & 3]);
+        JL_TRY(jl_buf_put(out, m->parts[k].text.ptr ? m->parts[k].text.ptr : "",
+                          m->parts[k].text.len, err));
+    }
+    return JL_OK;
+}
+
+jl_status jl_chat_put_stripped(const jl_conversation *conv, size_t i, jl_buf *out, jl_error *err)
+{
+    jl_buf text;
+
+    jl_buf_init(&text, out->max);
+    jl_status status = jl_chat_put_content(conv, i, &text, err);
+    if (status == JL_OK) {
+        const jl_chat_text t = jl_text_strip((jl_chat_text){jl_buf_str(&text), text.len});
+        status = jl_buf_put(out, t.ptr, t.len, err);
+    }
+    jl_buf_free(&text);
+    return status;
 }
 
 /* ---- copying ---------------------------------------------------------------------------- */

@@ -24,6 +24,9 @@ static const struct {
 } known[] = {
     {0x49328c5f218b677fu, JL_CHAT_GEMMA4_LARGE, "12B, 26B-A4B and 31B"},
     {0xb5a7c4713578081cu, JL_CHAT_GEMMA4_SMALL, "E2B and E4B"},
+    {0xcc0368e1ffb6b958u, JL_CHAT_LLAMA3, "Llama 3.1 and 3.3"},
+    {0x20783e9d94168233u, JL_CHAT_MISTRAL_V3, "Mistral Nemo"},
+    {0xd61a5330b0383135u, JL_CHAT_MISTRAL_V11, "Mistral Small 3.2"},
 };
 
 static bool has(jl_chat_text t, const char *word)
@@ -37,8 +40,7 @@ static const char *other_family(jl_chat_text t)
     static const struct {
         const char *mark;
         const char *family;
-    } others[] = {{"<|start_header_id|>", "Llama 3"}, {"<|im_start|>", "ChatML"},
-                  {"[INST]", "Mistral"},             {"<start_of_turn>", "Gemma 2 or 3"},
+    } others[] = {{"<|im_start|>", "ChatML"},        {"<start_of_turn>", "Gemma 2 or 3"},
                   {"<|start|>", "Harmony (gpt-oss)"}, {"<|header_start|>", "Llama 4"}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (has(t, others[i].mark))
@@ -48,9 +50,48 @@ static const char *other_family(jl_chat_text t)
 
 static void refuse(jl_chat_identity *out, const char *why)
 {
-    snprintf(out->text, sizeof out->text, "%s. joule writes Gemma 4 chats only and never guesses: "
-             "use a file with a Gemma 4 template, or send text without a chat template (--raw)",
+    snprintf(out->text, sizeof out->text,
+             "%s. joule writes the chats of Gemma 4, Llama 3.1 to 3.3 and Mistral Small, and never "
+             "guesses: use a file with such a template, or send text without one (--raw)",
              why);
+}
+
+/* Llama 3 and Mistral, by what their templates write. Returns whether it is decided. */
+static bool identify_others(jl_chat_text t, jl_chat_identity *out)
+{
+    if (has(t, "<|start_header_id|>")) {
+        if (!has(t, "Cutting Knowledge Date")) {
+            refuse(out, "the chat template is that of Llama 3.0 or of a model made from it");
+            return true;
+        }
+        out->format = JL_CHAT_LLAMA3;
+        snprintf(out->text, sizeof out->text,
+                 "a Llama 3 template, recognised by its marks; the form of Llama 3.3 is written");
+        return true;
+    }
+    if (!has(t, "[INST]"))
+        return false;
+    if (has(t, "[THINK]") || (has(t, "[ARGS]") && !has(t, "[CALL_ID]"))) {
+        refuse(out, "the chat template is a newer one of Mistral (Ministral 3, Magistral, "
+                    "Devstral)");
+    } else if (has(t, "[ARGS]")) {
+        out->format = JL_CHAT_MISTRAL_V11;
+        snprintf(out->text, sizeof out->text,
+                 "a Mistral template with [CALL_ID], recognised by its marks; "
+                 "the form of Mistral Small 3.2 is written");
+    } else if (has(t, "[SYSTEM_PROMPT]")) {
+        out->format = JL_CHAT_MISTRAL_V7;
+        snprintf(out->text, sizeof out->text,
+                 "a Mistral template with system turns, recognised by its marks; the form of "
+                 "Mistral Small 3.1 is written");
+    } else if (has(t, "[AVAILABLE_TOOLS][")) {
+        out->format = JL_CHAT_MISTRAL_V3;
+        snprintf(out->text, sizeof out->text, "a Mistral template of the first Tekken vocabulary, "
+                 "recognised by its marks");
+    } else {
+        refuse(out, "the chat template is an older one of Mistral");
+    }
+    return true;
 }
 
 void jl_chat_identify(const char *template_text, size_t len, jl_chat_identity *out)
@@ -68,10 +109,16 @@ void jl_chat_identify(const char *template_text, size_t len, jl_chat_identity *o
         if (known[i].fingerprint == h) {
             out->format = known[i].format;
             out->official = true;
-            snprintf(out->text, sizeof out->text, "the canonical Gemma 4 template of 2026-07-09 "
-                     "for %s", known[i].what);
+            if (out->format <= JL_CHAT_GEMMA4_SMALL)
+                snprintf(out->text, sizeof out->text, "the canonical Gemma 4 template of "
+                         "2026-07-09 for %s", known[i].what);
+            else
+                snprintf(out->text, sizeof out->text, "the published template of %s",
+                         known[i].what);
             return;
         }
+    if (identify_others(t, out))
+        return;
     const char *family = other_family(t);
     char why[160];
     if (family) {

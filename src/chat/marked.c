@@ -6,10 +6,11 @@ const char *jl_mark_text(jl_mark mark)
 {
     static const char *const texts[] = {
 #define JL_MARK_TEXT(name, text) text,
-        JL_MARK_LIST(JL_MARK_TEXT)
+        JL_MARK_LIST(JL_MARK_TEXT) JL_MARK_LIST_LLAMA3(JL_MARK_TEXT)
+        JL_MARK_LIST_MISTRAL(JL_MARK_TEXT)
 #undef JL_MARK_TEXT
     };
-    return (unsigned)mark < JL_MARK_COUNT ? texts[mark] : "";
+    return (unsigned)mark < JL_MARK_END ? texts[mark] : "";
 }
 
 void jl_marked_init(jl_marked *m, size_t max_bytes)

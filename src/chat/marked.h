@@ -23,11 +23,40 @@
     X(RESPONSE_CLOSE, "<tool_response|>")   \
     X(QUOTE,          "<|\"|>")
 
+#define JL_MARK_LIST_LLAMA3(X)                 \
+    X(L3_BOS,          "<|begin_of_text|>")   \
+    X(L3_HEADER_OPEN,  "<|start_header_id|>") \
+    X(L3_HEADER_CLOSE, "<|end_header_id|>")   \
+    X(L3_EOT,          "<|eot_id|>")          \
+    X(L3_EOM,          "<|eom_id|>")          \
+    X(L3_PYTHON,       "<|python_tag|>")
+
+#define JL_MARK_LIST_MISTRAL(X)                \
+    X(M_BOS,           "<s>")                 \
+    X(M_EOS,           "</s>")                \
+    X(M_INST_OPEN,     "[INST]")              \
+    X(M_INST_CLOSE,    "[/INST]")             \
+    X(M_TOOLS_OPEN,    "[AVAILABLE_TOOLS]")   \
+    X(M_TOOLS_CLOSE,   "[/AVAILABLE_TOOLS]")  \
+    X(M_RESULTS_OPEN,  "[TOOL_RESULTS]")      \
+    X(M_RESULTS_CLOSE, "[/TOOL_RESULTS]")     \
+    X(M_CALLS,         "[TOOL_CALLS]")        \
+    X(M_SYSTEM_OPEN,   "[SYSTEM_PROMPT]")     \
+    X(M_SYSTEM_CLOSE,  "[/SYSTEM_PROMPT]")    \
+    X(M_CALL_ID,       "[CALL_ID]")           \
+    X(M_ARGS,          "[ARGS]")              \
+    X(M_RESULT_CONTENT, "[TOOL_CONTENT]")
+
+/* Gemma 4's first; JL_MARK_COUNT is their number, JL_MARK_END that of all families. */
 typedef enum {
 #define JL_MARK_ENUM(name, text) JL_MARK_##name,
     JL_MARK_LIST(JL_MARK_ENUM)
+    JL_MARK_COUNT,
+    JL_MARK_BEFORE_LLAMA3 = JL_MARK_COUNT - 1,
+    JL_MARK_LIST_LLAMA3(JL_MARK_ENUM)
+    JL_MARK_LIST_MISTRAL(JL_MARK_ENUM)
 #undef JL_MARK_ENUM
-    JL_MARK_COUNT
+    JL_MARK_END
 } jl_mark;
 
 const char *jl_mark_text(jl_mark mark);

@@ -6,6 +6,10 @@ const char *jl_chat_format_name(jl_chat_format format)
     switch (format) {
     case JL_CHAT_GEMMA4_LARGE: return "gemma4-large";
     case JL_CHAT_GEMMA4_SMALL: return "gemma4-small";
+    case JL_CHAT_LLAMA3: return "llama3";
+    case JL_CHAT_MISTRAL_V7: return "mistral-v7-tekken";
+    case JL_CHAT_MISTRAL_V11: return "mistral-v11-tekken";
+    case JL_CHAT_MISTRAL_V3: return "mistral-v3-tekken";
     default: return "unknown";
     }
 }

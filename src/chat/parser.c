@@ -26,6 +26,10 @@ jl_status jl_chat_parser_create(const jl_chat *chat, const jl_conversation *tool
         return status;
     }
     jl_reply_init(&p->reply, tools ? tools->tools : NULL, params, fn, ctx);
+    if (chat->identity.format == JL_CHAT_LLAMA3)
+        jl_reply_set_style(&p->reply, JL_CALLS_LLAMA3);
+    else if (chat->identity.format >= JL_CHAT_MISTRAL_V7)
+        jl_reply_set_style(&p->reply, JL_CALLS_MISTRAL);
     *out = p;
     return JL_OK;
 }
@@ -41,7 +45,7 @@ void jl_chat_parser_destroy(jl_chat_parser *parser)
 
 static int find_mark(const jl_chat *chat, int32_t token)
 {
-    for (int i = 0; i < JL_MARK_COUNT; i++)
+    for (int i = 0; i < JL_MARK_END; i++)
         if (chat->ids[i] == token)
             return i;
     return -1;

@@ -91,6 +91,7 @@ void jl_reply_free(jl_reply *r)
     }
     jl_free(r->calls);
     jl_free(r->message_calls);
+    jl_reply_json_free(r);
     jl_buf_free(&r->content);
     jl_buf_free(&r->reasoning);
     jl_buf_free(&r->head);
@@ -147,6 +148,38 @@ static void begin_call(jl_reply *r, jl_chat_text name)
     r->arguments_sent = 0;
     r->state = R_ARGUMENTS;
     jl_buf_clear(&r->head);
+}
+
+void jl_reply_report(jl_reply *r, jl_chat_repair repair)
+{
+    report(r, repair);
+}
+
+void jl_reply_add_call(jl_reply *r, jl_chat_text name, jl_chat_text id, jl_chat_text arguments,
+                       bool complete)
+{
+    if (r->status == JL_OK)
+        r->status = jl_grow(&r->calls, &r->cap_calls, r->n_calls + 1, sizeof *r->calls, &r->error);
+    if (r->status != JL_OK)
+        return;
+    jl_reply_call *call = &r->calls[r->n_calls];
+    *call = (jl_reply_call){.complete = complete};
+    jl_buf_init(&call->name, r->head.max);
+    jl_buf_init(&call->arguments, 7 * r->head.max);
+    snprintf(call->id, sizeof call->id, "call_%016" PRIx64, mix(mix(r->id_seed) + r->n_calls));
+    if (id.ptr && id.len < sizeof call->id)
+        snprintf(call->id, sizeof call->id, "%.*s", (int)id.len, id.ptr);
+    const int index = (int)r->n_calls++;
+    put(r, &call->name, name.ptr, name.len);
+    put(r, &call->arguments, arguments.ptr, arguments.len);
+    if (r->status != JL_OK)
+        return;
+    send(r, (jl_chat_event){.kind = JL_EVENT_CALL_BEGIN, .call = index, .id = call->id,
+                            .name = jl_buf_str(&call->name)});
+    r->arguments_sent = 0;
+    send_text(r, JL_EVENT_CALL_ARGUMENTS, &call->arguments, &r->arguments_sent,
+              call->arguments.len);
+    send(r, (jl_chat_event){.kind = JL_EVENT_CALL_END, .call = index, .complete = complete});
 }
 
 static void end_call(jl_reply *r)
@@ -269,6 +302,10 @@ static size_t read_after_call(jl_reply *r, const char *s)
 static void read_text(jl_reply *r, const char *s, size_t len)
 {
     for (size_t i = 0; i < len && r->status == JL_OK;) {
+        if (r->json.style != JL_CALLS_GEMMA4) {
+            i += jl_reply_json_text(r, s + i, len - i);
+            continue;
+        }
         switch ((reply_state)r->state) {
         case R_CONTENT:
             put(r, &r->content, s + i, len - i);
@@ -447,6 +484,10 @@ void jl_reply_mark(jl_reply *r, jl_mark mark)
         return;
     }
     end_partial(r);
+    if (r->json.style != JL_CALLS_GEMMA4) {
+        jl_reply_json_mark(r, mark);
+        return;
+    }
     if (r->state == R_CHANNEL)
         leave_channel(r);
     switch ((reply_state)r->state) {
@@ -475,6 +516,8 @@ void jl_reply_stop(jl_reply *r)
     } else if (r->state == R_ARGUMENTS) {
         push_argument(r, JL_ARG_STOP, 0);
     }
+    if (r->json.style != JL_CALLS_GEMMA4)
+        jl_reply_json_end(r, false);
     r->done = true;
 }
 
@@ -487,6 +530,8 @@ static void cut(jl_reply *r)
         push_argument(r, JL_ARG_CUT, 0);
     else if (r->state == R_CHANNEL)
         leave_channel(r);
+    if (r->json.style != JL_CALLS_GEMMA4)
+        jl_reply_json_end(r, true);
     r->done = true;
 }
 

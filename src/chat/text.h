@@ -19,6 +19,10 @@ JL_MUST_CHECK jl_status jl_text_put_valid(jl_buf *out, const char *s, size_t len
 /* str(): strings as they are, None, True, False, floats with the fewest digits that read back,
  * containers in Python's notation. NULL prints nothing. */
 JL_MUST_CHECK jl_status jl_text_put_str(jl_buf *out, const json_t *v, jl_error *err);
+/* json.dumps(v, ensure_ascii=False): with indent >= 0 in lines, indented by that many blanks a
+ * level; NULL is null. */
+JL_MUST_CHECK jl_status jl_text_put_json(jl_buf *out, const json_t *v, int indent, jl_error *err);
+JL_MUST_CHECK jl_status jl_text_put_json_string(jl_buf *out, jl_chat_text t, jl_error *err);
 /* upper(): ASCII letters. */
 void jl_text_upper(jl_buf *b);
 /* Whether Python takes the value for true; NULL is false. */

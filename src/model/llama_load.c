@@ -9,8 +9,10 @@
 static jl_status check_shape(const jl_hparams *hp, uint32_t v_dim, jl_error *err)
 {
     if (v_dim != hp->head_dim)
-        return jl_fail(err, JL_UNSUPPORTED, "keys of %u and values of %u dimensions: joule needs "
-                       "heads of one size", hp->head_dim, v_dim);
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "keys of %u and values of %u dimensions: joule needs "
+                       "heads of one size",
+                       hp->head_dim, v_dim);
     if (hp->head_dim % 2 || hp->n_embd % 32 || (uint64_t)hp->n_head * hp->head_dim % 32)
         return jl_fail(err, JL_UNSUPPORTED,
                        "the head size must be even, embedding_length and the width of all heads "
@@ -29,8 +31,8 @@ static jl_status load_rope(jl_model *m, jl_error *err)
 
     hp->rope.n_dims = hp->head_dim;
     hp->rope.freq_base = 10000.0f;
-    JL_TRY(jl_hparam_optional_u32(m, "rope.dimension_count", JL_MAX_HEAD_DIM, &hp->rope.n_dims,
-                                  err));
+    JL_TRY(
+        jl_hparam_optional_u32(m, "rope.dimension_count", JL_MAX_HEAD_DIM, &hp->rope.n_dims, err));
     JL_TRY(jl_model_f32(m, "rope.freq_base", true, &hp->rope.freq_base, err));
     if (hp->rope.freq_base <= 1.0f)
         return jl_fail(err, JL_FORMAT, "rope.freq_base must be above 1");
@@ -91,12 +93,11 @@ static jl_status layer_shape(jl_model *m, uint32_t il, jl_error *err)
     l->kv_layer = il;
     l->n_head_kv = hp->n_head;
     l->out_scale = 1.0f;
-    JL_TRY(jl_model_u32(m,
-                        &(jl_want_u32){.key = "attention.head_count_kv",
-                                       .min = 1,
-                                       .max = hp->n_head,
-                                       .optional = true},
-                        il, &l->n_head_kv, err));
+    JL_TRY(jl_model_u32(
+        m,
+        &(jl_want_u32){
+            .key = "attention.head_count_kv", .min = 1, .max = hp->n_head, .optional = true},
+        il, &l->n_head_kv, err));
     JL_TRY(jl_model_u32(m,
                         &(jl_want_u32){.key = "feed_forward_length", .min = 32, .max = JL_MAX_FF},
                         il, &l->n_ff, err));
@@ -111,15 +112,17 @@ static jl_status layer_shape(jl_model *m, uint32_t il, jl_error *err)
 
 static jl_status refuse_biases(const jl_model *m, uint32_t il, jl_error *err)
 {
-    static const char *const names[] = {"attn_q", "attn_k",   "attn_v",   "attn_output",
+    static const char *const names[] = {"attn_q", "attn_k",   "attn_v",  "attn_output",
                                         "ffn_up", "ffn_gate", "ffn_down"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char name[96];
         snprintf(name, sizeof name, "blk.%u.%s.bias", il, names[i]);
         if (jl_gguf_find_tensor(m->gguf, name))
-            return jl_fail(err, JL_UNSUPPORTED, "tensor %s: projections with a bias are not "
-                           "supported", name);
+            return jl_fail(err, JL_UNSUPPORTED,
+                           "tensor %s: projections with a bias are not "
+                           "supported",
+                           name);
     }
     return JL_OK;
 }

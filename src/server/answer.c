@@ -121,7 +121,8 @@ static jl_status make_feed(jl_answer *a, jl_choice *c, jl_error *err)
     JL_TRY(make_limits(a, &r->limits, err));
     if (!g->conv)
         return jl_detok_create(s->model, false, &r->detok, err);
-    return jl_chat_parser_create(s->chat, g->conv, &pp, jl_feed_event, r, &r->parser, err);
+    return jl_chat_parser_create(s->chat, g->limits.tools ? g->conv : NULL, &pp, jl_feed_event, r,
+                                 &r->parser, err);
 }
 
 static jl_status make_choice(jl_answer *a, unsigned index, jl_error *err)

@@ -320,14 +320,34 @@ static jl_status force_tool(const json_t *tools, const char *name, jl_gen *g, jl
                         name);
 }
 
+/* The token that opens a tool call, -1: calls of this model begin as text (Llama 3). */
+static int32_t call_mark_of(const jl_server *s)
+{
+    const int32_t gemma = jl_token_find(s->model, "<|tool_call>");
+
+    return gemma >= 0 ? gemma : jl_token_find(s->model, "[TOOL_CALLS]");
+}
+
+/* Calls can be enforced in the syntax of Gemma 4 alone. */
+static jl_status check_can_force(const jl_server *s, jl_fault *f)
+{
+    if (jl_token_find(s->model, "<|tool_call>") >= 0)
+        return JL_OK;
+    return jl_fault_set(f, 400, "unsupported_value", "tool_choice",
+                        "tool_choice can be auto or none for this model: joule can force calls in "
+                        "the Gemma 4 format only");
+}
+
 static jl_status read_tool_choice(jl_server *s, const json_t *b, jl_gen *g, jl_fault *f)
 {
     const json_t *v = json_object_get(b, "tool_choice");
     const char *choice = json_string_value(v);
     const char *name = json_string_value(json_object_get(json_object_get(v, "function"), "name"));
-    const int32_t call_mark = jl_token_find(s->model, "<|tool_call>");
+    const int32_t call_mark = call_mark_of(s);
 
     g->limits.tools = g->tools;
+    if (name || (choice && strcmp(choice, "required") == 0))
+        JL_TRY(check_can_force(s, f));
     if (name)
         return force_tool(json_object_get(b, "tools"), name, g, f);
     if (!v || json_is_null(v) || (choice && strcmp(choice, "auto") == 0))
@@ -370,10 +390,20 @@ static void add_mark(jl_gen *g, size_t at)
     g->marks[g->n_marks++] = at;
 }
 
+static int32_t turn_end_of(const jl_server *s)
+{
+    static const char *const marks[] = {"<turn|>", "<|eot_id|>", "[/SYSTEM_PROMPT]", "</s>"};
+
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (jl_token_find(s->model, marks[i]) >= 0)
+            return jl_token_find(s->model, marks[i]);
+    return -1;
+}
+
 /* Other requests branch off behind the system turn with its tools, and behind the last turn. */
 static void set_marks(jl_server *s, jl_gen *g)
 {
-    const int32_t turn_end = jl_token_find(s->model, "<turn|>");
+    const int32_t turn_end = turn_end_of(s);
     const jl_chat_prompt *p = &g->prompt.prompt;
     size_t last = 0;
 
@@ -399,7 +429,7 @@ static bool has_answer(const jl_conversation *conv)
  * MAX_REPEATS times it has to answer in words. */
 static void break_loop(jl_server *s, jl_gen *g)
 {
-    const int32_t mark = jl_token_find(s->model, "<|tool_call>");
+    const int32_t mark = call_mark_of(s);
     jl_loop loop = {0};
     size_t i = jl_conversation_length(g->conv);
 

@@ -62,15 +62,17 @@ static void on_event(void *ctx, const jl_chat_event *e)
     }
 }
 
-/* The mark at s, JL_MARK_COUNT if there is none; *len is its length. */
-static jl_mark mark_at(const char *s, size_t left, size_t *len)
+/* The mark at s, JL_MARK_END if there is none; *len is its length. */
+static jl_mark mark_at(const char *s, size_t left, jl_call_style style, size_t *len)
 {
-    for (int m = 0; m < JL_MARK_COUNT; m++) {
+    const int first = style == JL_CALLS_GEMMA4 ? 0 : JL_MARK_COUNT;
+    const int end = style == JL_CALLS_GEMMA4 ? JL_MARK_COUNT : JL_MARK_END;
+    for (int m = first; m < end; m++) {
         *len = strlen(jl_mark_text((jl_mark)m));
         if (*len <= left && memcmp(s, jl_mark_text((jl_mark)m), *len) == 0)
             return (jl_mark)m;
     }
-    return JL_MARK_COUNT;
+    return JL_MARK_END;
 }
 
 static void feed(jl_reply *r, const char *text, size_t len, replay_cut *cut, void *ctx)
@@ -78,15 +80,15 @@ static void feed(jl_reply *r, const char *text, size_t len, replay_cut *cut, voi
     size_t begin = 0;
     for (size_t i = 0; i < len;) {
         size_t n;
-        const jl_mark mark = mark_at(text + i, len - i, &n);
-        if (mark == JL_MARK_COUNT && !(i > begin && cut && cut(ctx, i))) {
+        const jl_mark mark = mark_at(text + i, len - i, r->json.style, &n);
+        if (mark == JL_MARK_END && !(i > begin && cut && cut(ctx, i))) {
             i++;
             continue;
         }
         jl_reply_text(r, text + begin, i - begin);
         jl_reply_flush(r);
         begin = i;
-        if (mark != JL_MARK_COUNT) {
+        if (mark != JL_MARK_END) {
             jl_reply_mark(r, mark);
             jl_reply_flush(r);
             begin = i += n;
@@ -106,6 +108,8 @@ void replay(const char *text, size_t len, const replay_params *params, replay_cu
     *log = (replay_log){.last_kind = -1};
     append(log, "", 0);
     jl_reply_init(&r, params->tools, &p, on_event, log);
+    if (params->style != JL_CALLS_GEMMA4)
+        jl_reply_set_style(&r, params->style);
     feed(&r, text, len, cut, ctx);
     jl_reply_finish(&r, params->finish);
     log->broken = log->broken || log->n_finish != 1 || r.status != JL_OK;
@@ -132,6 +136,8 @@ void replay_quietly(const char *text, const replay_params *params, jl_reply *r)
 {
     const jl_chat_parser_params p = {.in_thought = params->in_thought, .id_seed = 1};
     jl_reply_init(r, params->tools, &p, replay_ignore, NULL);
+    if (params->style != JL_CALLS_GEMMA4)
+        jl_reply_set_style(r, params->style);
     feed(r, text, strlen(text), NULL, NULL);
     jl_reply_finish(r, params->finish);
 }

@@ -18,6 +18,7 @@ typedef struct {
     const json_t *tools;
     bool in_thought;
     jl_chat_finish finish;
+    jl_call_style style;
 } replay_params;
 
 /* The pieces are the text cut before every byte i with cut(ctx, i). A mark is never cut: it is one

@@ -7,6 +7,20 @@
 #include "test.h"
 
 static const char golden[] = JL_TEST_DATA "/chat/gemma4.jsonl";
+static const char families[] = JL_TEST_DATA "/chat/families.jsonl";
+
+static jl_chat_format format_of(const char *name)
+{
+    if (strcmp(name, "large") == 0)
+        return JL_CHAT_GEMMA4_LARGE;
+    if (strcmp(name, "small") == 0)
+        return JL_CHAT_GEMMA4_SMALL;
+    for (int f = JL_CHAT_LLAMA3; f <= JL_CHAT_MISTRAL_V11; f++)
+        if (strcmp(name, jl_chat_format_name((jl_chat_format)f)) == 0)
+            return (jl_chat_format)f;
+    fail_msg("unknown format %s", name);
+    return JL_CHAT_UNKNOWN;
+}
 
 static jl_chat_options read_options(const json_t *v)
 {
@@ -41,9 +55,8 @@ static bool check_case(const char *line, size_t len, size_t number)
     char *text = NULL;
     size_t text_len = 0;
     jl_error err = {0};
-    const jl_chat_format f = strcmp(format, "large") == 0 ? JL_CHAT_GEMMA4_LARGE
-                                                          : JL_CHAT_GEMMA4_SMALL;
-    const jl_status status = jl_chat_render_text(f, conv, &options, &text, &text_len, &err);
+    const jl_status status =
+        jl_chat_render_text(format_of(format), conv, &options, &text, &text_len, &err);
     const bool same = status == JL_OK && text_len == json_string_length(expected) &&
                       memcmp(text, json_string_value(expected), text_len) == 0;
     if (!same)
@@ -56,13 +69,12 @@ static bool check_case(const char *line, size_t len, size_t number)
     return same;
 }
 
-static void test_goldens(void **state)
+static void check_file(const char *path, size_t n_min)
 {
-    (void)state;
     jl_file file;
     jl_error err;
     size_t n = 0, n_bad = 0;
-    assert_int_equal(jl_file_map(golden, &file, &err), JL_OK);
+    assert_int_equal(jl_file_map(path, &file, &err), JL_OK);
     const char *p = (const char *)file.data, *end = p + file.n_bytes;
     while (p < end) {
         const char *stop = memchr(p, '\n', (size_t)(end - p));
@@ -72,8 +84,20 @@ static void test_goldens(void **state)
         p = stop + 1;
     }
     jl_file_unmap(&file);
-    assert_true(n > 400);
+    assert_true(n >= n_min);
     assert_int_equal(n_bad, 0);
+}
+
+static void test_goldens(void **state)
+{
+    (void)state;
+    check_file(golden, 400);
+}
+
+static void test_families(void **state)
+{
+    (void)state;
+    check_file(families, 240);
 }
 
 static char *render(const char *json, const jl_chat_options *options)
@@ -296,7 +320,13 @@ static void test_identify(void **state)
         {MARKS " {{- '<|channel>thought\n<channel|>' -}}", JL_CHAT_GEMMA4_LARGE, "with an empty"},
         {MARKS, JL_CHAT_GEMMA4_SMALL, "without an empty"},
         {MARKS "<|im_start|>", JL_CHAT_UNKNOWN, "ChatML"},
-        {"<|start_header_id|>", JL_CHAT_UNKNOWN, "Llama 3"},
+        {"<|start_header_id|>", JL_CHAT_UNKNOWN, "Llama 3.0"},
+        {"<|start_header_id|> Cutting Knowledge Date", JL_CHAT_LLAMA3, "Llama 3"},
+        {"[SYSTEM_PROMPT][INST]", JL_CHAT_MISTRAL_V7, "system turns"},
+        {"[AVAILABLE_TOOLS][{ [INST]", JL_CHAT_MISTRAL_V3, "Tekken"},
+        {"[SYSTEM_PROMPT][INST][CALL_ID][ARGS]", JL_CHAT_MISTRAL_V11, "3.2"},
+        {"[SYSTEM_PROMPT][INST][ARGS]", JL_CHAT_UNKNOWN, "newer"},
+        {"[INST] ", JL_CHAT_UNKNOWN, "older"},
         {"[INST] {{ x }}", JL_CHAT_UNKNOWN, "Mistral"},
         {"<start_of_turn>", JL_CHAT_UNKNOWN, "Gemma 2 or 3"},
         {"<|turn> <turn|>", JL_CHAT_UNKNOWN, "does not write <|channel>"},
@@ -317,7 +347,8 @@ static void test_identify(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),        cmocka_unit_test(test_example),
+        cmocka_unit_test(test_goldens), cmocka_unit_test(test_families),
+        cmocka_unit_test(test_example),
         cmocka_unit_test(test_arguments),      cmocka_unit_test(test_invalid_utf8),
         cmocka_unit_test(test_refusals),       cmocka_unit_test(test_render_refusals),
         cmocka_unit_test(test_depth),          cmocka_unit_test(test_limit_and_truncate),
