@@ -58,6 +58,8 @@ typedef enum {
     OPT_TYPE,
     OPT_LAYERS,
     OPT_VOCAB,
+    OPT_NAME,
+    OPT_AWQ,
     OPT_N_PROMPT,
     OPT_N_GEN,
     OPT_N_DEPTH,
@@ -131,6 +133,7 @@ typedef enum {
     CMD_DETOKENIZE,
     CMD_INSPECT,
     CMD_LOGITS,
+    CMD_CONVERT,
     CMD_SYNTH,
     CMD_DOCTOR,
     CMD_BENCH,
@@ -231,6 +234,7 @@ int cmd_tokenize(const opts *o);
 int cmd_detokenize(const opts *o);
 int cmd_inspect(const opts *o);
 int cmd_logits(const opts *o);
+int cmd_convert(const opts *o);
 int cmd_synth(const opts *o);
 int cmd_doctor(const opts *o);
 int cmd_bench(const opts *o);

@@ -144,6 +144,11 @@ const opt_def opt_table[OPT_COUNT] = {
              "matrices (F32, F16, BF16, Q8_0, Q6_K, ...)"),
     [OPT_LAYERS] = NUM("layers", 0, NULL, OPT_T_INT, 0, 1024, "0", C(SYNTH),
                        "write only this many layers; 0: all"),
+    [OPT_NAME] = TEXT("name", 0, NULL, OPT_T_TEXT, "TEXT", NULL, C(CONVERT),
+                      "name of the model in the file (default: the folder's name)"),
+    [OPT_AWQ] = CHOICE("awq", 0, NULL, "q4_1|f16|f32", "q4_1", C(CONVERT),
+                       "type of AWQ matrices: q4_1 rounds zero point times scale to 11 bits, f32 "
+                      "is exact"),
     [OPT_VOCAB] = TEXT("vocab", 0, NULL, OPT_T_PATH, "FILE", NULL, C(SYNTH),
                        "GGUF file whose tokens, merges and chat template go into the vocabulary "
                        "(default: the bundled model)"),
@@ -263,9 +268,9 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_COLOR] =
         CHOICE("color", 0, NULL, "auto|always|never", "auto", GEN, "colour on the terminal"),
     [OPT_NO_COLOR] = FLAG("no-color", 0, NULL, GEN, "same as --color never; NO_COLOR works too"),
-    [OPT_VERBOSE] = FLAG("verbose", 'v', NULL, MODEL_CMDS | C(SYNTH) | C(QUANTIZE),
+    [OPT_VERBOSE] = FLAG("verbose", 'v', NULL, MODEL_CMDS | C(CONVERT) | C(SYNTH) | C(QUANTIZE),
                          "say more on stderr"),
-    [OPT_QUIET] = FLAG("quiet", 'q', NULL, MODEL_CMDS | C(SYNTH) | C(QUANTIZE),
+    [OPT_QUIET] = FLAG("quiet", 'q', NULL, MODEL_CMDS | C(CONVERT) | C(SYNTH) | C(QUANTIZE),
                        "only results and errors"),
     [OPT_MAN] = FLAG("man", 0, NULL, C(HELP), "print the man page"),
     [OPT_OPTIONS] = FLAG("options", 0, NULL, C(HELP), "print the option table, tab separated"),
@@ -304,6 +309,12 @@ const cmd_def cmd_table[CMD_COUNT] = {
                     "output appears whole or not at all.",
                     "joule logits -m model.gguf --tokens 2,9259,1902 --all -o logits.f32\n",
                     cmd_logits},
+    [CMD_CONVERT] = {"convert", "DIR OUT.gguf", 2, "a Hugging Face checkpoint to a GGUF file",
+                     "DIR holds config.json, *.safetensors and tokenizer.json of a Gemma 4 (its "
+                     "text part), Llama 3 or Mistral model. Matrices keep their type; those of AWQ "
+                     "checkpoints stay 4-bit. Tokenizer, chat template and sampling defaults go "
+                     "along. The file appears whole or not at all.",
+                     "joule convert Llama-3.1-8B-Instruct llama-3.1-8b-bf16.gguf\n", cmd_convert},
     [CMD_SYNTH] = {"synth", "OUT.gguf", 1, "write a full-size model with random weights",
                    "For speed and memory measurements without any download: the tensors of the "
                    "real model, with "

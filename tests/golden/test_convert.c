@@ -1,0 +1,355 @@
+/* Checkpoints of the tiny Llama and Mistral models: converted they give the very tensors of the
+ * golden models, whose logits test_golden compares with transformers. AWQ checkpoints give the
+ * dequantised weights, damaged ones a message and no file. Usage: test_convert DATA SCRATCH */
+#include <math.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "checkpoint.h"
+#include "golden.h"
+#include "joule/convert.h"
+#include "quant/quant.h"
+#include "test.h"
+
+static const char *data_folder, *scratch_folder;
+
+#define COMMON                                                                                     \
+    "\"rms_norm_eps\":1e-5,\"max_position_embeddings\":4096,\"num_hidden_layers\":4,"              \
+    "\"num_attention_heads\":4,"
+static const char llama_config[] =
+    "{\"model_type\":\"llama\"," COMMON "\"hidden_size\":64,\"intermediate_size\":96,"
+    "\"num_key_value_heads\":2,\"head_dim\":32,\"tie_word_embeddings\":true,\"vocab_size\":%u,"
+    "\"rope_theta\":5e5,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,"
+    "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}";
+static const char mistral_config[] =
+    "{\"model_type\":\"mistral3\",\"tie_word_embeddings\":false,\"text_config\":{\"model_type\":"
+    "\"mistral\"," COMMON "\"hidden_size\":96,\"intermediate_size\":160,\"num_key_value_heads\":1,"
+    "\"head_dim\":64,\"vocab_size\":%u,\"sliding_window\":null,\"rope_parameters\":{\"rope_type\":"
+    "\"default\",\"rope_theta\":1e8}}}";
+
+typedef struct {
+    golden_case c;
+    jl_gguf *model;
+    char folder[512], model_path[512], out[512], config[1024];
+    checkpoint_plan plan;
+} setup;
+
+static void remove_files(const setup *s)
+{
+    static const char *const files[] = {"config.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "model.safetensors",
+                                        "model.safetensors.index.json",
+                                        "model-00001-of-00002.safetensors",
+                                        "model-00002-of-00002.safetensors"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[600];
+        snprintf(path, sizeof path, "%s/%s", s->folder, files[i]);
+        (void)unlink(path);
+    }
+}
+
+static void open_setup(setup *s, const char *name, bool awq)
+{
+    jl_error err;
+    const bool llama = strcmp(name, "llama3") == 0;
+    *s = (setup){0};
+    golden_open(&s->c, data_folder, name);
+    snprintf(s->folder, sizeof s->folder, "%s/checkpoint-%s", scratch_folder, name);
+    snprintf(s->model_path, sizeof s->model_path, "%s/convert-%s.tmp", scratch_folder, name);
+    snprintf(s->out, sizeof s->out, "%s/converted-%s.tmp", scratch_folder, name);
+    snprintf(s->config, sizeof s->config, llama ? llama_config : mistral_config, s->c.n_vocab);
+    (void)mkdir(s->folder, 0700);
+    remove_files(s);
+    (void)unlink(s->out);
+    golden_write_model(&s->c, s->model_path, JL_TYPE_F32, false);
+    assert_ok(jl_gguf_open(s->model_path, &s->model, &err));
+    s->plan = (checkpoint_plan){.folder = s->folder,
+                                .model = s->model,
+                                .config = s->config,
+                                .sharded = !llama && !awq,
+                                .awq = awq,
+                                .n_head = 4,
+                                .n_head_kv = llama ? 2 : 1};
+    checkpoint_write(&s->plan);
+}
+
+static void close_setup(setup *s)
+{
+    jl_gguf_close(s->model);
+    golden_close(&s->c);
+    remove_files(s);
+    (void)rmdir(s->folder);
+    (void)unlink(s->model_path);
+    (void)unlink(s->out);
+}
+
+static void check_tensors(const jl_gguf *want, const jl_gguf *got)
+{
+    assert_int_equal(jl_gguf_n_tensors(want), jl_gguf_n_tensors(got));
+    for (size_t i = 0; i < jl_gguf_n_tensors(want); i++) {
+        const jl_gguf_tensor *a = jl_gguf_tensor_at(want, i);
+        const jl_gguf_tensor *b = jl_gguf_find_tensor(got, a->name);
+        if (!b || b->type != a->type || memcmp(a->ne, b->ne, sizeof a->ne) != 0)
+            fail_msg("tensor %s is missing or of another shape", a->name);
+        if (memcmp(a->data, b->data, a->n_bytes) != 0)
+            fail_msg("tensor %s has other values", a->name);
+    }
+}
+
+/* Every key of the golden model, and its value, is in the converted file. */
+static void check_keys(const jl_gguf *want, const jl_gguf *got)
+{
+    for (size_t i = 0; i < jl_gguf_n_kv(want); i++) {
+        const jl_gguf_kv *a = jl_gguf_kv_at(want, i);
+        const jl_gguf_kv *b = jl_gguf_find(got, a->key);
+        uint64_t x = 0, y = 0;
+        float p = 0, q = 0;
+        if (strncmp(a->key, "general.", 8) == 0)
+            continue;
+        if (!b || a->count != b->count)
+            fail_msg("key %s is missing or of another length", a->key);
+        for (uint64_t k = 0; k < (a->type == JL_GGUF_ARRAY ? a->count : 1); k++) {
+            if (jl_gguf_get_u64(want, a->key, k, &x) &&
+                (!jl_gguf_get_u64(got, a->key, k, &y) || x != y))
+                fail_msg("key %s item %u differs", a->key, (unsigned)k);
+            if (jl_gguf_get_f32(want, a->key, k, &p) &&
+                (!jl_gguf_get_f32(got, a->key, k, &q) || p != q))
+                fail_msg("key %s differs", a->key);
+        }
+    }
+}
+
+static void check_texts(const jl_gguf *want, const jl_gguf *got, const char *key)
+{
+    jl_gguf_iter a = {0}, b = {0};
+    jl_str s, t;
+    while (jl_gguf_next_str(jl_gguf_find(want, key), &a, &s)) {
+        assert_true(jl_gguf_next_str(jl_gguf_find(got, key), &b, &t));
+        assert_int_equal(s.len, t.len);
+        assert_memory_equal(s.ptr, t.ptr, s.len);
+    }
+}
+
+static void check_logits(const setup *s)
+{
+    jl_model *model;
+    jl_error err;
+    assert_ok(jl_model_open(s->out, NULL, &model, &err));
+    const golden_plan plan = {.n_threads = 2, .kv = JL_KV_F32};
+    const size_t n = 64;
+    float *logits = golden_run(model, s->c.tokens, n, &plan);
+    for (size_t i = 0; i < n * s->c.n_vocab; i++)
+        if (!(fabs((double)logits[i] - (double)s->c.logits[i]) <= 1e-3))
+            fail_msg("logit %zu: %g, transformers has %g", i, (double)logits[i],
+                     (double)s->c.logits[i]);
+    free(logits);
+    jl_model_close(model);
+}
+
+static void check_plain(const char *name)
+{
+    setup s;
+    jl_gguf *got;
+    jl_error err = {0};
+    jl_convert_result r;
+    open_setup(&s, name, false);
+    if (jl_convert(s.folder, s.out, NULL, &r, &err) != JL_OK)
+        fail_msg("%s: %s", name, err.text);
+    assert_ok(jl_gguf_open(s.out, &got, &err));
+    check_tensors(s.model, got);
+    check_keys(s.model, got);
+    check_texts(s.model, got, "tokenizer.ggml.tokens");
+    check_texts(s.model, got, "tokenizer.ggml.merges");
+    assert_non_null(jl_gguf_find(got, "tokenizer.chat_template"));
+    assert_int_equal(r.n_tensors, jl_gguf_n_tensors(got));
+    jl_gguf_close(got);
+    check_logits(&s);
+    close_setup(&s);
+}
+
+static void test_llama(void **state)
+{
+    (void)state;
+    check_plain("llama3");
+}
+
+static void test_mistral(void **state)
+{
+    (void)state;
+    check_plain("mistral");
+}
+
+/* ---- AWQ -------------------------------------------------------------------------------- */
+
+static void check_awq_row(const setup *s, const jl_gguf_tensor *t, size_t index, uint64_t r)
+{
+    const bool q = strstr(t->name, "attn_q."), k = strstr(t->name, "attn_k.");
+    const uint64_t o =
+        q || k ? checkpoint_row(r, t->ne[1], q ? s->plan.n_head : s->plan.n_head_kv) : r;
+    static float row[4096];
+    assert_in_range(t->ne[0], 1, 4096);
+    jl_dequant_row(t->type, t->data + r * jl_row_bytes(t->type, t->ne[0]), row, t->ne[0]);
+    for (uint64_t i = 0; i < t->ne[0]; i++) {
+        const float want = checkpoint_awq_weight(index, i, o);
+        /* Q4_1 rounds zero * scale to 11 bits, and the sum once more */
+        const float slack =
+            t->type == JL_TYPE_F32 ? 0 : checkpoint_awq_offset(index, i, o) * 0x1.01p-11f + 1e-7f;
+        if (!(fabsf(row[i] - want) <= slack))
+            fail_msg("%s row %u input %u: %a, expected %a", t->name, (unsigned)r, (unsigned)i,
+                     (double)row[i], (double)want);
+    }
+}
+
+static void check_awq(const char *type)
+{
+    setup s;
+    jl_gguf *got;
+    jl_error err = {0};
+    const jl_convert_params params = {.struct_size = sizeof params, .awq = type};
+    open_setup(&s, "mistral", true);
+    if (jl_convert(s.folder, s.out, &params, NULL, &err) != JL_OK)
+        fail_msg("%s", err.text);
+    assert_ok(jl_gguf_open(s.out, &got, &err));
+    for (size_t i = 0; i < jl_gguf_n_tensors(s.model); i++) {
+        const char *name = jl_gguf_tensor_at(s.model, i)->name;
+        const jl_gguf_tensor *t = jl_gguf_find_tensor(got, name);
+        assert_non_null(t);
+        if (strncmp(name, "blk.", 4) != 0 || t->ne[1] == 1)
+            continue;
+        assert_int_equal(t->type, jl_type_find(type));
+        for (uint64_t r = 0; r < t->ne[1]; r++)
+            check_awq_row(&s, t, i, r);
+    }
+    jl_gguf_close(got);
+    jl_model *model;
+    assert_ok(jl_model_open(s.out, NULL, &model, &err));
+    jl_model_close(model);
+    close_setup(&s);
+}
+
+static void test_awq(void **state)
+{
+    (void)state;
+    check_awq("F32");
+    check_awq("Q4_1");
+}
+
+/* ---- bad input -------------------------------------------------------------------------- */
+
+static void refuse(const setup *s, jl_status status, const char *part)
+{
+    jl_error err = {0};
+    const jl_status got = jl_convert(s->folder, s->out, NULL, NULL, &err);
+    if (got != status || !strstr(err.text, part))
+        fail_msg("expected '%s', got status %d: %s", part, (int)got, err.text);
+    assert_int_equal(access(s->out, F_OK), -1);
+}
+
+static void put_bytes(const setup *s, const char *file, long at, const void *bytes, size_t n)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", s->folder, file);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, at, at < 0 ? SEEK_END : SEEK_SET), 0);
+    fwrite(bytes, 1, n, f);
+    fclose(f);
+}
+
+static void test_damaged(void **state)
+{
+    static const char weights[] = "model.safetensors";
+    static const uint8_t nan[4] = {0, 0, 0xc0, 0x7f};
+    static const uint8_t huge[8] = {255, 255, 255, 255, 255, 255, 255, 127};
+    char path[600];
+    setup s;
+    (void)state;
+    open_setup(&s, "llama3", false);
+    snprintf(path, sizeof path, "%s/%s", s.folder, weights);
+    put_bytes(&s, weights, -4, nan, 4);
+    refuse(&s, JL_FORMAT, "not a finite number");
+    assert_int_equal(truncate(path, 100000), 0);
+    refuse(&s, JL_FORMAT, "is the download complete?");
+    assert_int_equal(truncate(path, 5), 0);
+    refuse(&s, JL_FORMAT, "5 bytes");
+    put_bytes(&s, weights, 0, huge, 8);
+    refuse(&s, JL_FORMAT, "cut short");
+    put_bytes(&s, weights, 0, "\2\0\0\0\0\0\0\0{x", 10);
+    refuse(&s, JL_FORMAT, "no JSON object");
+    put_bytes(&s, weights, 0, "\2\0\0\0\0\0\0\0{}", 10);
+    refuse(&s, JL_FORMAT, "has no token_embd.weight");
+    static const char wrong[] =
+        "\x4d\0\0\0\0\0\0\0{\"model.embed_tokens.weight\":{\"dtype\":\"I8\","
+        "\"shape\":[1],\"data_offsets\":[0,1]}}xx";
+    put_bytes(&s, weights, 0, wrong, sizeof wrong);
+    refuse(&s, JL_UNSUPPORTED, "is I8");
+    (void)unlink(path);
+    refuse(&s, JL_IO, weights);
+    checkpoint_write_text(s.folder, "model.safetensors.index.json",
+                          "{\"weight_map\":{\"a\":\"../secret\"}}");
+    refuse(&s, JL_FORMAT, "outside the folder");
+    checkpoint_write_text(s.folder, "config.json", "{\"model_type\":\"gpt2\"}");
+    refuse(&s, JL_UNSUPPORTED, "gpt2");
+    checkpoint_write_text(s.folder, "config.json", "{\"model_type\":\"llama\"}");
+    refuse(&s, JL_FORMAT, "num_hidden_layers");
+    checkpoint_write_text(s.folder, "config.json", "{");
+    refuse(&s, JL_FORMAT, "is no JSON");
+    close_setup(&s);
+}
+
+static void test_tokenizer(void **state)
+{
+    setup s;
+    (void)state;
+    open_setup(&s, "llama3", false);
+    checkpoint_write_text(s.folder, "tokenizer.json", "[]");
+    refuse(&s, JL_UNSUPPORTED, "does not know");
+    checkpoint_write_text(s.folder, "tokenizer.json",
+                          "{\"pre_tokenizer\":\"'s|'t|'re \\\\p{N}{1,3}\",\"model\":{\"vocab\":"
+                          "{\"a\":-1},\"merges\":[\"a a\"]}}");
+    refuse(&s, JL_FORMAT, "no usable id");
+    checkpoint_write_text(s.folder, "tokenizer.json",
+                          "{\"pre_tokenizer\":\"'s|'t|'re \\\\p{N}{1,3}\",\"model\":{\"vocab\":"
+                          "{\"a\":1},\"merges\":[\"aa\"]}}");
+    refuse(&s, JL_FORMAT, "merges[0]");
+    close_setup(&s);
+}
+
+static bool stop(void *ctx, uint64_t done, uint64_t total)
+{
+    (void)done;
+    (void)total;
+    return ++*(int *)ctx < 3;
+}
+
+static void test_interrupted(void **state)
+{
+    int calls = 0;
+    const jl_convert_params params = {
+        .struct_size = sizeof params, .progress = stop, .progress_ctx = &calls};
+    jl_error err = {0};
+    setup s;
+    (void)state;
+    open_setup(&s, "llama3", false);
+    assert_int_equal(jl_convert(s.folder, s.out, &params, NULL, &err), JL_CANCELLED);
+    assert_int_equal(access(s.out, F_OK), -1);
+    close_setup(&s);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_llama),     cmocka_unit_test(test_mistral),
+        cmocka_unit_test(test_awq),       cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_tokenizer), cmocka_unit_test(test_interrupted),
+    };
+    if (argc != 3) {
+        fprintf(stderr, "usage: test_convert DATA SCRATCH\n");
+        return 2;
+    }
+    data_folder = argv[1];
+    scratch_folder = argv[2];
+    return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
+}
