@@ -36,7 +36,8 @@ known=$(cut -f1 "$T/table"; cut -f3 "$T/table" | grep -v '^-$')
 unknown=
 for source in man bash zsh fish "$SOURCE/docs/usage.md"; do
     case $source in /*) file=$source ;; *) file=$T/$source ;; esac
-    for name in $(grep -o -e '[ `(,'"'"']--[a-z][a-z-]*' "$file" | sed 's/^.--//' | sort -u); do
+    # What is behind a lone -- are arguments of another program.
+    for name in $(sed 's/ -- .*//' "$file" | grep -o -e '[ `(,'"'"']--[a-z][a-z-]*' | sed 's/^.--//' | sort -u); do
         echo "$known" | grep -q -x -e "$name" || unknown="$unknown $source:--$name"
     done
 done
