@@ -190,11 +190,14 @@ static void write_tokenizer(const checkpoint_plan *p)
          jl_gguf_next_str(jl_gguf_find(p->model, "tokenizer.ggml.tokens"), &it, &s); id++) {
         int64_t type = 0;
         (void)jl_gguf_get_i64(p->model, "tokenizer.ggml.token_type", id, &type);
-        if (type == 1)
-            json_object_set_new(vocab, strndup(s.ptr, s.len), json_integer(id));
-        else
+        if (type == 1) {
+            char *token = strndup(s.ptr, s.len);
+            json_object_set_new(vocab, token, json_integer(id));
+            free(token);
+        } else {
             json_array_append_new(added, json_pack("{s:i, s:s%, s:b}", "id", (int)id, "content",
                                                    s.ptr, s.len, "special", 1));
+        }
     }
     it = (jl_gguf_iter){0};
     for (size_t i = 0; jl_gguf_next_str(jl_gguf_find(p->model, "tokenizer.ggml.merges"), &it, &s);
