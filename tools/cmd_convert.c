@@ -6,17 +6,6 @@
 #include "opt.h"
 #include "ui.h"
 
-static bool on_progress(void *ctx, uint64_t done, uint64_t total)
-{
-    char a[24];
-    char b[24];
-    char detail[64];
-
-    snprintf(detail, sizeof detail, "%s of %s", ui_bytes(done, a), ui_bytes(total, b));
-    ui_progress_show(ctx, (double)done / (double)total, detail);
-    return !ui_interrupted;
-}
-
 int cmd_convert(const opts *o)
 {
     ui_progress progress;
@@ -27,7 +16,7 @@ int cmd_convert(const opts *o)
         .struct_size = sizeof params,
         .name = opt_text(o, OPT_NAME),
         .awq = opt_text(o, OPT_AWQ),
-        .progress = on_progress,
+        .progress = ui_progress_bytes,
         .progress_ctx = &progress,
     };
 

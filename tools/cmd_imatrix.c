@@ -19,13 +19,8 @@ static void on_unseen(void *ctx, const char *tensor, uint32_t n_unseen, uint32_t
 static jl_status run_text(const opts *o, eval_run *run, uint32_t n_ctx, jl_error *err)
 {
     token_list tokens = {0};
-    char *text = NULL;
-    size_t len = 0;
 
-    jl_status s = load_text(o, &text, &len, err);
-    if (s == JL_OK)
-        s = load_tokenize(run->model, text, len, JL_TOKENIZE_BOS, &tokens, err);
-    jl_free(text);
+    jl_status s = load_text_tokens(o, run->model, JL_TOKENIZE_BOS, &tokens, err);
     if (s == JL_OK) {
         const jl_imatrix_params params = {.struct_size = sizeof params,
                                           .tokens = tokens.ids,

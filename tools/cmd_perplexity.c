@@ -5,18 +5,6 @@
 #include "figures.h"
 #include "joule/sys.h"
 
-static jl_status read_tokens(const opts *o, const jl_model *model, token_list *out, jl_error *err)
-{
-    char *text = NULL;
-    size_t len = 0;
-
-    jl_status s = load_text(o, &text, &len, err);
-    if (s == JL_OK)
-        s = load_tokenize(model, text, len, JL_TOKENIZE_BOS, out, err);
-    jl_free(text);
-    return s;
-}
-
 static void print_perplexity(const opts *o, const jl_perplexity_result *r)
 {
     const figure rows[] = {
@@ -38,7 +26,7 @@ static jl_status run_perplexity(const opts *o, jl_perplexity_result *out, jl_err
     jl_status s = eval_open(o, &run, n_ctx, 1, err);
     if (s != JL_OK)
         return s;
-    s = read_tokens(o, run.model, &tokens, err);
+    s = load_text_tokens(o, run.model, JL_TOKENIZE_BOS, &tokens, err);
     if (s == JL_OK) {
         const jl_eval_text text = {.struct_size = sizeof text,
                                    .tokens = tokens.ids,

@@ -63,13 +63,8 @@ static jl_status budget_of(const opts *o, const jl_quant_plan *plan, jl_quant_bu
 static jl_status calibration(const opts *o, const jl_model *model, token_list *out, jl_error *err)
 {
     const int n_chunks = opt_int(o, OPT_CHUNKS) ? opt_int(o, OPT_CHUNKS) : DEFAULT_CHUNKS;
-    char *text = NULL;
-    size_t len = 0;
 
-    jl_status s = load_text(o, &text, &len, err);
-    if (s == JL_OK)
-        s = load_tokenize(model, text, len, JL_TOKENIZE_BOS, out, err);
-    jl_free(text);
+    const jl_status s = load_text_tokens(o, model, JL_TOKENIZE_BOS, out, err);
     if (s == JL_OK && out->n > (size_t)n_chunks * CHUNK_TOKENS)
         out->n = (size_t)n_chunks * CHUNK_TOKENS;
     return s;

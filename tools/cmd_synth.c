@@ -7,17 +7,6 @@
 #include "paths.h"
 #include "ui.h"
 
-static bool on_progress(void *ctx, uint64_t done, uint64_t total)
-{
-    char a[24];
-    char b[24];
-    char detail[64];
-
-    snprintf(detail, sizeof detail, "%s of %s", ui_bytes(done, a), ui_bytes(total, b));
-    ui_progress_show(ctx, (double)done / (double)total, detail);
-    return !ui_interrupted;
-}
-
 static void print_size(const opts *o, const jl_synth_size *size)
 {
     char bytes[24];
@@ -41,7 +30,7 @@ int cmd_synth(const opts *o)
         .n_threads = (uint32_t)opt_int(o, OPT_THREADS),
         .seed = opt_is_set(o, OPT_SEED) ? o->v[OPT_SEED].u64 : 1,
         .vocab_path = opt_text(o, OPT_VOCAB) ? opt_text(o, OPT_VOCAB) : path_bundled(),
-        .progress = on_progress,
+        .progress = ui_progress_bytes,
         .progress_ctx = &progress,
     };
 

@@ -24,13 +24,9 @@ static jl_status tokenize(const opts *o, jl_model *model, jl_error *err)
 {
     const unsigned flags = (opt_on(o, OPT_NO_BOS) ? 0 : JL_TOKENIZE_BOS) |
                            (opt_on(o, OPT_SPECIAL) ? JL_TOKENIZE_SPECIAL : 0);
-    char *text = NULL;
-    size_t len = 0;
     token_list tokens = {0};
 
-    jl_status status = load_text(o, &text, &len, err);
-    if (status == JL_OK)
-        status = load_tokenize(model, text, len, flags, &tokens, err);
+    const jl_status status = load_text_tokens(o, model, flags, &tokens, err);
     if (status == JL_OK) {
         putchar('[');
         for (size_t i = 0; i < tokens.n; i++)
@@ -40,7 +36,6 @@ static jl_status tokenize(const opts *o, jl_model *model, jl_error *err)
     if (status == JL_OK && opt_on(o, OPT_VERBOSE))
         print_pieces(model, &tokens);
     jl_free(tokens.ids);
-    jl_free(text);
     return status;
 }
 

@@ -240,6 +240,19 @@ jl_status load_tokenize(const jl_model *model, const char *text, size_t len, uns
     }
 }
 
+jl_status load_text_tokens(const opts *o, const jl_model *model, unsigned flags, token_list *out,
+                           jl_error *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+
+    jl_status s = load_text(o, &text, &len, err);
+    if (s == JL_OK)
+        s = load_tokenize(model, text, len, flags, out, err);
+    jl_free(text);
+    return s;
+}
+
 /* Reads one id at *s; moves *s behind it. */
 static bool read_id(const char **s, const char *end, int64_t *id)
 {

@@ -33,6 +33,9 @@ typedef struct {
 /* Tokens of a text. */
 JL_MUST_CHECK jl_status load_tokenize(const jl_model *model, const char *text, size_t len,
                                       unsigned flags, token_list *out, jl_error *err);
+/* Tokens of the input text, as load_text finds it. */
+JL_MUST_CHECK jl_status load_text_tokens(const opts *o, const jl_model *model, unsigned flags,
+                                         token_list *out, jl_error *err);
 /* Ids from "[1, 2, 3]", "1,2,3" or "1 2 3"; each must be below n_vocab. */
 JL_MUST_CHECK jl_status load_ids(const char *text, size_t len, uint32_t n_vocab, token_list *out,
                                  jl_error *err);

@@ -102,3 +102,14 @@ const char *ui_memory(uint64_t n, char out[24])
     static const char *const names[4] = {"B", "KiB", "MiB", "GiB"};
     return scaled(n, 1024, names, out);
 }
+
+bool ui_progress_bytes(void *ctx, uint64_t done, uint64_t total)
+{
+    char a[24];
+    char b[24];
+    char detail[64];
+
+    snprintf(detail, sizeof detail, "%s of %s", ui_bytes(done, a), ui_bytes(total, b));
+    ui_progress_show(ctx, (double)done / (double)total, detail);
+    return !ui_interrupted;
+}

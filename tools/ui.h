@@ -31,6 +31,8 @@ void ui_progress_start(ui_progress *p, const opts *o, const char *what);
  * s. */
 void ui_progress_show(ui_progress *p, double share, const char *detail);
 void ui_progress_end(ui_progress *p); /* clears the line */
+/* For what writes a file: ctx is the ui_progress, done and total are bytes; false after Ctrl-C. */
+bool ui_progress_bytes(void *ctx, uint64_t done, uint64_t total);
 
 /* "13.60 GB" (decimal) for files; "1.50 GiB" for memory. */
 const char *ui_bytes(uint64_t n, char out[24]);
