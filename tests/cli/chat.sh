@@ -49,8 +49,10 @@ types() {
     printf '%s\r' "$1"
     patiently has_grown "$types_goal"
 }
+# `exec`: a shell left waiting for the program would end with 130 after Ctrl-C, whatever the program returned.
 on_terminal() { # ARGS...: typed lines come from stdin
-    HOME=$T XDG_STATE_HOME=$T/state TERM=xterm script -qec "'$J' run $*" /dev/null >"$T/screen" 2>&1
+    HOME=$T XDG_STATE_HOME=$T/state TERM=xterm SHELL=/bin/sh \
+        script -qec "exec '$J' run $*" /dev/null >"$T/screen" 2>&1
 }
 
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then

@@ -27,8 +27,10 @@ fail() {
     n_bad=$((n_bad + 1))
     echo "not ok $n - $1"
     shift
-    for line in "$@"; do
-        printf '%s\n' "$line" | head -20 | sed 's/^/# /'
+    for line in "$@"; do # on stderr too: of a failed test the runner shows that, and not what is after '#'
+        line=$(printf '%s\n' "$line" | head -20 | sed 's/^/# /')
+        printf '%s\n' "$line"
+        printf '%s\n' "$line" >&2
     done
 }
 
