@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gen.h"
+#include "hub_cli.h"
 #include "joule/check.h"
 #include "joule/sys.h"
 #include "json.h"
@@ -176,9 +177,16 @@ static int check_model(const opts *o)
     };
     jl_error err = {0};
 
+    const char *path = opt_text(o, OPT_MODEL);
+    char here[4096];
+    if (jl_hub_is_spec(path)) {
+        if (hub_resolve(o, path, here, sizeof here, &err) != JL_OK)
+            return ui_fail(o, &err);
+        path = here;
+    }
     ui_catch_interrupt(NULL, NULL);
     ui_progress_start(&d.progress, o, "scanning the weights");
-    jl_status status = jl_check_file(opt_text(o, OPT_MODEL), &params, &err);
+    jl_status status = jl_check_file(path, &params, &err);
     ui_progress_end(&d.progress);
     ui_release_interrupt();
     if (status != JL_OK)

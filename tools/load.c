@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hub_cli.h"
 #include "joule/convert.h"
 #include "joule/sys.h"
 #include "paths.h"
@@ -93,7 +94,14 @@ jl_status load_model(const opts *o, const char *path, load_what what, jl_model *
         if (!opt_on(o, OPT_QUIET))
             fprintf(stderr, "joule: bundled test model, not Gemma 4 26B (%s)\n", path);
     }
+    char here[4096];
     char converted[4096];
+    if (jl_hub_is_spec(path)) {
+        const jl_status found = hub_resolve(o, path, here, sizeof here, err);
+        if (found != JL_OK)
+            return found;
+        path = here;
+    }
     if (is_folder(path)) {
         const jl_status made = convert_folder(o, path, converted, sizeof converted, err);
         if (made != JL_OK)

@@ -54,6 +54,7 @@ typedef enum {
     OPT_ALL,
     OPT_OUTPUT,
     OPT_JSON,
+    OPT_YES,
     OPT_SHAPE,
     OPT_TYPE,
     OPT_LAYERS,
@@ -133,6 +134,9 @@ typedef enum {
     CMD_DETOKENIZE,
     CMD_INSPECT,
     CMD_LOGITS,
+    CMD_PULL,
+    CMD_LIST,
+    CMD_RM,
     CMD_CONVERT,
     CMD_SYNTH,
     CMD_DOCTOR,
@@ -234,6 +238,9 @@ int cmd_tokenize(const opts *o);
 int cmd_detokenize(const opts *o);
 int cmd_inspect(const opts *o);
 int cmd_logits(const opts *o);
+int cmd_pull(const opts *o);
+int cmd_list(const opts *o);
+int cmd_rm(const opts *o);
 int cmd_convert(const opts *o);
 int cmd_synth(const opts *o);
 int cmd_doctor(const opts *o);

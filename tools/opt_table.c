@@ -34,7 +34,8 @@
 const opt_def opt_table[OPT_COUNT] = {
     [OPT_MODEL] =
         TEXT("model", 'm', NULL, OPT_T_PATH, "FILE", NULL, MODEL_CMDS | C(LAUNCH),
-             "GGUF file, the first part of a split one; without it the bundled test model"),
+             "GGUF file, the first part of a split one, hf:OWNER/REPO:QUANT (see joule pull), or "
+             "the folder of a checkpoint; without it the bundled test model"),
     [OPT_PROMPT] = TEXT("prompt", 'p', NULL, OPT_T_TEXT, "TEXT", NULL, GEN | C(TOKENIZE),
                         "the text to answer (run) or to split (tokenize)"),
     [OPT_FILE] = TEXT("file", 'f', NULL, OPT_T_PATH, "FILE", NULL,
@@ -132,7 +133,8 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_OUTPUT] = TEXT("output", 'o', NULL, OPT_T_PATH, "FILE", NULL, C(LOGITS) | C(IMATRIX),
                         "file to write: rows of n_vocab float32, little-endian (logits), or an "
                         "importance matrix in llama.cpp's GGUF format"),
-    [OPT_JSON] = FLAG("json", 0, NULL, C(INSPECT) | C(DOCTOR) | C(POWER), "print JSON"),
+    [OPT_JSON] = FLAG("json", 0, NULL, C(INSPECT) | C(DOCTOR) | C(POWER) | C(LIST), "print JSON"),
+    [OPT_YES] = FLAG("yes", 'y', NULL, C(RM), "remove without asking"),
     [OPT_SHAPE] =
         CHOICE("shape", 0, NULL,
                "gemma-4-26b-a4b|gemma-4-31b|gemma-4-12b|gemma-4-e4b|gemma-4-e2b|llama-3.1-8b|"
@@ -270,8 +272,10 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_NO_COLOR] = FLAG("no-color", 0, NULL, GEN, "same as --color never; NO_COLOR works too"),
     [OPT_VERBOSE] = FLAG("verbose", 'v', NULL, MODEL_CMDS | C(CONVERT) | C(SYNTH) | C(QUANTIZE),
                          "say more on stderr"),
-    [OPT_QUIET] = FLAG("quiet", 'q', NULL, MODEL_CMDS | C(CONVERT) | C(SYNTH) | C(QUANTIZE),
-                       "only results and errors"),
+    [OPT_QUIET] =
+        FLAG("quiet", 'q', NULL,
+             MODEL_CMDS | C(CONVERT) | C(SYNTH) | C(QUANTIZE) | C(PULL) | C(RM),
+             "only results and errors"),
     [OPT_MAN] = FLAG("man", 0, NULL, C(HELP), "print the man page"),
     [OPT_OPTIONS] = FLAG("options", 0, NULL, C(HELP), "print the option table, tab separated"),
     [OPT_HELP] = FLAG("help", 'h', NULL, EVERY, "print help for the command"),
@@ -309,6 +313,26 @@ const cmd_def cmd_table[CMD_COUNT] = {
                     "output appears whole or not at all.",
                     "joule logits -m model.gguf --tokens 2,9259,1902 --all -o logits.f32\n",
                     cmd_logits},
+    [CMD_PULL] = {"pull", "hf:OWNER/REPO[:QUANT]", 1, "download a model from the Hugging Face Hub",
+                  "QUANT is the end of the file's name (Q4_K_M, UD-IQ4_XS) or all of it; it may be "
+                  "left out where there is one file, or a Q4_K_M. @REVISION may stand before the "
+                  "colon. A repository without GGUF files gives its checkpoint, which -m converts. "
+                  "Files go to the cache that other programs share (HF_HUB_CACHE, HF_HOME, else "
+                  "~/.cache/huggingface/hub), and are checked against the server's hashes; a "
+                  "download that was stopped goes on. Environment: HF_TOKEN for gated models, sent "
+                  "to the server alone; HF_ENDPOINT for another server; HF_HUB_DOWNLOAD_TIMEOUT, "
+                  "seconds of silence before the next try; https_proxy.",
+                  "joule pull hf:unsloth/gemma-4-26B-A4B-it-GGUF:UD-IQ4_XS\n"
+                  "joule run -m hf:unsloth/gemma-4-26B-A4B-it-GGUF:UD-IQ4_XS\n",
+                  cmd_pull},
+    [CMD_LIST] = {"list", "", 0, "models in the cache",
+                  "Models that joule pull or another program has put into the cache: what to say "
+                  "to -m, size, files. Downloads that were stopped are listed, too.",
+                  "joule list\njoule list --json\n", cmd_list},
+    [CMD_RM] = {"rm", "hf:OWNER/REPO[:QUANT]", 1, "remove a model from the cache",
+                "With :QUANT that file and its parts go; without it all of the repository, stopped "
+                "downloads too. It asks on a terminal; elsewhere --yes is needed.",
+                "joule rm hf:unsloth/gemma-4-26B-A4B-it-GGUF:UD-IQ4_XS\n", cmd_rm},
     [CMD_CONVERT] = {"convert", "DIR OUT.gguf", 2, "a Hugging Face checkpoint to a GGUF file",
                      "DIR holds config.json, *.safetensors and tokenizer.json of a Gemma 4 (its "
                      "text part), Llama 3 or Mistral model. Matrices keep their type; those of AWQ "

@@ -65,8 +65,11 @@ void ui_progress_show(ui_progress *p, double share, const char *detail)
     fprintf(stderr, "\r\x1b[K%s %3.0f %%", p->what, 100 * share);
     if (detail)
         fprintf(stderr, "  %s", detail);
-    if (spent > 2 && share > 0.01)
-        fprintf(stderr, "  %.0f s left", spent * (1 - share) / share);
+    const double gained = share - p->from;
+    const double left = gained > 0 ? spent * (1 - share) / gained : 0;
+    if (spent > 2 && gained > 0.001)
+        fprintf(stderr, left < 120 ? "  %.0f s left" : "  %.0f min left",
+                left < 120 ? left : left / 60);
     fflush(stderr);
     p->shown = true;
 }

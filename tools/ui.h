@@ -24,6 +24,7 @@ typedef struct {
     bool on;
     bool shown;
     uint64_t start_ns, last_ns;
+    double from; /* share that was done before: the time left does not count it */
     const char *what;
 } ui_progress;
 void ui_progress_start(ui_progress *p, const opts *o, const char *what);
