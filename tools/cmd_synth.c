@@ -29,6 +29,7 @@ int cmd_synth(const opts *o)
         .n_layer = (uint32_t)opt_int(o, OPT_LAYERS),
         .n_threads = (uint32_t)opt_int(o, OPT_THREADS),
         .seed = opt_is_set(o, OPT_SEED) ? o->v[OPT_SEED].u64 : 1,
+        .sparse = opt_on(o, OPT_SPARSE),
         .vocab_path = opt_text(o, OPT_VOCAB) ? opt_text(o, OPT_VOCAB) : path_bundled(),
         .progress = ui_progress_bytes,
         .progress_ctx = &progress,

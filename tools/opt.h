@@ -58,6 +58,7 @@ typedef enum {
     OPT_SHAPE,
     OPT_TYPE,
     OPT_LAYERS,
+    OPT_SPARSE,
     OPT_VOCAB,
     OPT_NAME,
     OPT_AWQ,

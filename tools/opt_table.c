@@ -138,7 +138,7 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_SHAPE] =
         CHOICE("shape", 0, NULL,
                "gemma-4-26b-a4b|gemma-4-31b|gemma-4-12b|gemma-4-e4b|gemma-4-e2b|llama-3.1-8b|"
-               "llama-3.3-70b|mistral-small-24b|tiny|tiny-moe|tiny-ple",
+               "llama-3.3-70b|mistral-small-24b|tiny|tiny-moe|tiny-ple|tiny-llama|tiny-mistral",
                "gemma-4-26b-a4b", C(SYNTH), "architecture and size"),
     [OPT_TYPE] =
         TEXT("type", 0, NULL, OPT_T_TEXT, "NAME", "UD-IQ4_XS", C(SYNTH),
@@ -146,6 +146,8 @@ const opt_def opt_table[OPT_COUNT] = {
              "matrices (F32, F16, BF16, Q8_0, Q6_K, ...)"),
     [OPT_LAYERS] = NUM("layers", 0, NULL, OPT_T_INT, 0, 1024, "0", C(SYNTH),
                        "write only this many layers; 0: all"),
+    [OPT_SPARSE] = FLAG("sparse", 0, NULL, C(SYNTH),
+                        "holes instead of weights: all zeros, no disk space, for memory checks"),
     [OPT_NAME] = TEXT("name", 0, NULL, OPT_T_TEXT, "TEXT", NULL, C(CONVERT),
                       "name of the model in the file (default: the folder's name)"),
     [OPT_AWQ] = CHOICE("awq", 0, NULL, "q4_1|f16|f32", "q4_1", C(CONVERT),

@@ -18,6 +18,7 @@ typedef struct {
     uint32_t n_layer;     /* 0: all of the shape */
     uint32_t n_threads;   /* 0: one per physical core */
     uint64_t seed;
+    bool sparse; /* no weights but holes, which read as zeros: for memory checks */
     const char
         *vocab_path; /* GGUF whose tokens, merges and template go into the vocabulary; NULL */
     /* Called with the bytes written and in all; return false to stop (JL_CANCELLED, no file left).

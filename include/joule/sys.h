@@ -33,6 +33,8 @@ JL_API JL_MUST_CHECK jl_status jl_writer_create(const char *path, jl_writer **ou
 JL_API JL_MUST_CHECK jl_status jl_writer_reserve(jl_writer *w, uint64_t n_bytes, jl_error *err);
 JL_API JL_MUST_CHECK jl_status jl_writer_write(jl_writer *w, const void *data, size_t n_bytes,
                                                jl_error *err);
+/* n_bytes of zeros that take no disk space where the file system knows holes. */
+JL_API JL_MUST_CHECK jl_status jl_writer_hole(jl_writer *w, uint64_t n_bytes, jl_error *err);
 JL_API uint64_t jl_writer_tell(const jl_writer *w);
 /* The file will be its owner's alone (mode 0600), whatever the umask. Before the first write. */
 JL_API JL_MUST_CHECK jl_status jl_writer_make_private(jl_writer *w, jl_error *err);

@@ -278,6 +278,20 @@ jl_status jl_writer_write(jl_writer *w, const void *data, size_t n_bytes, jl_err
     return JL_OK;
 }
 
+jl_status jl_writer_hole(jl_writer *w, uint64_t n_bytes, jl_error *err)
+{
+    if (!w->temp)
+        return jl_fail(err, JL_INVALID, "%s is no file that can have holes", w->path);
+    if (w->n_old)
+        JL_TRY(drop_old(w, err));
+    JL_TRY(flush(w, err));
+    w->pos += n_bytes;
+    if (w->pos > INT64_MAX || ftruncate(w->fd, (off_t)w->pos) != 0 ||
+        lseek(w->fd, (off_t)w->pos, SEEK_SET) < 0)
+        return write_failed(w, errno, err);
+    return JL_OK;
+}
+
 jl_status jl_writer_make_private(jl_writer *w, jl_error *err)
 {
     return fchmod(w->fd, 0600) == 0 ? JL_OK : write_failed(w, errno, err);

@@ -125,6 +125,9 @@ JL_MUST_CHECK jl_status jl_gguf_peek(const jl_gguf_writer *w, uint64_t offset, v
                                      size_t n_bytes, jl_error *err);
 /* Takes the current tensor over (keep), or forgets it and all that follows. */
 JL_MUST_CHECK jl_status jl_gguf_skip(jl_gguf_writer *w, bool keep, jl_error *err);
+/* Before the first data: what is written as tensors becomes holes that read as zeros, and takes no
+ * disk space. */
+void jl_gguf_writer_make_sparse(jl_gguf_writer *w);
 /* Ends like abort but leaves PATH.partial; returns its bytes. */
 uint64_t jl_gguf_writer_keep(jl_gguf_writer *w);
 

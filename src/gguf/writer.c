@@ -24,6 +24,7 @@ struct jl_gguf_writer {
     jl_name_index key_index, tensor_index;
     jl_names names;
     uint64_t data_bytes; /* of all tensors, padding included */
+    bool sparse;         /* tensors are holes */
     bool streaming;      /* the header is written */
     size_t current;      /* tensor being written */
     uint64_t done;       /* bytes of it */
@@ -157,6 +158,11 @@ jl_status jl_gguf_writer_create_partial(const char *path, uint32_t alignment, jl
                                         jl_error *err)
 {
     return create(path, alignment, true, out, err);
+}
+
+void jl_gguf_writer_make_sparse(jl_gguf_writer *w)
+{
+    w->sparse = true;
 }
 
 uint64_t jl_gguf_writer_keep(jl_gguf_writer *w)
@@ -342,7 +348,7 @@ static jl_status write_header(jl_gguf_writer *w, jl_error *err)
     if (!put_u32(&head, GGUF_MAGIC) || !put_u32(&head, 3) || !put_u64(&head, w->n_tensors) ||
         !put_u64(&head, w->n_keys))
         status = no_memory(err);
-    if (status == JL_OK)
+    if (status == JL_OK && !w->sparse)
         status = jl_writer_reserve(w->file,
                                    head.len + w->kv_bytes.len + w->tensor_bytes.len +
                                        w->alignment + w->data_bytes,
@@ -368,8 +374,9 @@ jl_status jl_gguf_write_data(jl_gguf_writer *w, const void *data, uint64_t n_byt
                            (unsigned long long)n_bytes);
         const uint64_t left = w->tensors[w->current].n_bytes - w->done;
         const uint64_t n = n_bytes < left ? n_bytes : left;
-        JL_TRY(jl_writer_write(w->file, p, (size_t)n, err));
-        p += n;
+        JL_TRY(w->sparse ? jl_writer_hole(w->file, n, err)
+                         : jl_writer_write(w->file, p, (size_t)n, err));
+        p += w->sparse ? 0 : n;
         n_bytes -= n;
         w->done += n;
         if (n == left) {

@@ -47,6 +47,13 @@ static const jl_shape shapes[] = {
      .n_head = 4, .n_head_kv = 1, .n_head_kv_global = 1, .head_dim = 64, .head_dim_global = 128,
      .global_every = 4, .window = 128, .n_shared_kv = 4, .n_ff = 512, .n_ff_shared = 1024,
      .n_ple = 64, .n_vocab = 4096, .n_ctx = 4096, .rope_base = 1e6f},
+    /* with the whole vocabulary of their families */
+    {.name = "tiny-llama", .arch = "llama", .label = "tiny-llama", .n_layer = 2, .n_embd = 32,
+     .n_head = 2, .n_head_kv = 1, .n_head_kv_global = 1, .head_dim = 32, .head_dim_global = 32,
+     .global_every = 1, .n_ff = 64, .n_vocab = 128256, .n_ctx = 4096, .rope_base = 5e5f},
+    {.name = "tiny-mistral", .arch = "llama", .label = "tiny-mistral", .n_layer = 3, .n_embd = 32,
+     .n_head = 2, .n_head_kv = 1, .n_head_kv_global = 1, .head_dim = 32, .head_dim_global = 32,
+     .global_every = 1, .n_ff = 64, .n_vocab = 131072, .n_ctx = 4096, .rope_base = 1e8f},
 };
 
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };

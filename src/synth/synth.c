@@ -86,7 +86,8 @@ static jl_status write_tensor(synth *s, uint32_t index, jl_error *err)
     for (uint64_t first = 0; first < n_rows; first += at_once) {
         const uint64_t n = n_rows - first < at_once ? n_rows - first : at_once;
         fill_task task = {t, seed, first, n, row_bytes, s->slice};
-        jl_pool_run(s->pool, fill_part, &task);
+        if (!p->sparse)
+            jl_pool_run(s->pool, fill_part, &task);
         JL_TRY(jl_gguf_write_data(s->writer, s->slice, n * row_bytes, err));
         s->done += n * row_bytes;
         if (p->progress && !p->progress(p->progress_ctx, s->done, s->total))
@@ -119,6 +120,8 @@ static jl_status write_all(synth *s, const char *path, jl_error *err)
         JL_TRY(jl_gguf_open(p->vocab_path, &s->from, err));
     JL_TRY(jl_synth_vocab_create(s->plan.shape, s->from, p->seed, &s->vocab, err));
     JL_TRY(jl_gguf_writer_create(path, 0, &s->writer, err));
+    if (p->sparse)
+        jl_gguf_writer_make_sparse(s->writer);
     JL_TRY(jl_synth_write_meta(s->writer, &s->plan, p->type, &s->vocab, s->from, err));
     s->slice_bytes = SLICE_BYTES;
     JL_TRY(declare(s, err));

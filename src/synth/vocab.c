@@ -61,24 +61,32 @@ const jl_fixed_token jl_gemma_tokens[] = {
 
 const size_t jl_n_gemma_tokens = sizeof jl_gemma_tokens / sizeof *jl_gemma_tokens;
 
-static const jl_fixed_token llama_fixed[] = {
-    {128000, "<|begin_of_text|>", JL_TOKEN_CONTROL},
-    {128001, "<|end_of_text|>", JL_TOKEN_CONTROL},
+const jl_fixed_token jl_llama3_tokens[] = {
+    {128000, "<|begin_of_text|>", JL_TOKEN_CONTROL}, {128001, "<|end_of_text|>", JL_TOKEN_CONTROL},
+    {128004, "<|finetune_right_pad_id|>", JL_TOKEN_CONTROL},
     {128006, "<|start_header_id|>", JL_TOKEN_CONTROL},
-    {128007, "<|end_header_id|>", JL_TOKEN_CONTROL},
-    {128008, "<|eom_id|>", JL_TOKEN_CONTROL},
-    {128009, "<|eot_id|>", JL_TOKEN_CONTROL},
+    {128007, "<|end_header_id|>", JL_TOKEN_CONTROL}, {128008, "<|eom_id|>", JL_TOKEN_CONTROL},
+    {128009, "<|eot_id|>", JL_TOKEN_CONTROL},        {128010, "<|python_tag|>", JL_TOKEN_CONTROL},
 };
 
-static const jl_fixed_token mistral_fixed[] = {
+const size_t jl_n_llama3_tokens = sizeof jl_llama3_tokens / sizeof *jl_llama3_tokens;
+
+const jl_fixed_token jl_tekken_tokens[] = {
     {0, "<unk>", JL_TOKEN_UNKNOWN},
     {1, "<s>", JL_TOKEN_CONTROL},
     {2, "</s>", JL_TOKEN_CONTROL},
     {3, "[INST]", JL_TOKEN_CONTROL},
     {4, "[/INST]", JL_TOKEN_CONTROL},
+    {5, "[AVAILABLE_TOOLS]", JL_TOKEN_CONTROL},
+    {6, "[/AVAILABLE_TOOLS]", JL_TOKEN_CONTROL},
+    {7, "[TOOL_RESULTS]", JL_TOKEN_CONTROL},
+    {8, "[/TOOL_RESULTS]", JL_TOKEN_CONTROL},
+    {9, "[TOOL_CALLS]", JL_TOKEN_CONTROL},
     {17, "[SYSTEM_PROMPT]", JL_TOKEN_CONTROL},
     {18, "[/SYSTEM_PROMPT]", JL_TOKEN_CONTROL},
 };
+
+const size_t jl_n_tekken_tokens = sizeof jl_tekken_tokens / sizeof *jl_tekken_tokens;
 
 /* ---- pieces ------------------------------------------------------------------------------- */
 
@@ -334,10 +342,10 @@ static void build_llama(jl_synth_vocab *v)
     const bool mistral = v->n == 131072;
 
     if (mistral) {
-        put_fixed(v, mistral_fixed, sizeof mistral_fixed / sizeof *mistral_fixed);
+        put_fixed(v, jl_tekken_tokens, jl_n_tekken_tokens);
         fill_gaps(v, 0, 1000, "<SPECIAL_");
     } else {
-        put_fixed(v, llama_fixed, sizeof llama_fixed / sizeof *llama_fixed);
+        put_fixed(v, jl_llama3_tokens, jl_n_llama3_tokens);
         fill_gaps(v, 128000, 128256, "<|reserved_special_token_");
     }
     put_byte_alphabet(v);

@@ -8,7 +8,8 @@
 #include "synth/strset.h"
 #include "tok/vocab.h"
 
-/* Special tokens of the published Gemma 4 vocabulary and their ids. */
+/* Special tokens of the published vocabularies (Gemma 4, Llama 3.1 to 3.3, Mistral's Tekken) and
+ * their ids. */
 typedef struct {
     uint32_t id;
     const char *text;
@@ -17,6 +18,10 @@ typedef struct {
 
 extern const jl_fixed_token jl_gemma_tokens[];
 extern const size_t jl_n_gemma_tokens;
+extern const jl_fixed_token jl_llama3_tokens[];
+extern const size_t jl_n_llama3_tokens;
+extern const jl_fixed_token jl_tekken_tokens[];
+extern const size_t jl_n_tekken_tokens;
 
 typedef struct text_block text_block;
 

@@ -77,6 +77,38 @@ exits 1 "doctor fails a file without <turn|>" doctor -q -m "$T/poked"
 grep -q "^FAIL  special tokens .*<turn|> is missing" "$T/out" && pass "and names the token" ||
     fail "and names the token" "$(out)"
 refuses 1 "GGUF" "doctor refuses a text" doctor -m "$T/text"
+for shape in tiny-llama tiny-mistral; do
+    run synth -q --shape $shape --type Q8_0 "$T/family"
+    exits 0 "doctor passes $shape" doctor -q -m "$T/family"
+    grep -q "^ok    special tokens" "$T/out" && grep -q "^ok    end of generation" "$T/out" &&
+        pass "and knows its tokens" || fail "and knows its tokens" "$(out)"
+done
+run synth -q --shape tiny-llama --type Q8_0 "$T/family"
+at=$(grep -abo '<|eot_id|>' "$T/family" | head -1 | cut -d: -f1)
+printf 'x' | dd of="$T/family" bs=1 seek=$((at + 3)) conv=notrunc 2>/dev/null
+exits 1 "doctor fails a Llama file without <|eot_id|>" doctor -q -m "$T/family"
+grep -q "^FAIL  special tokens .*<|eot_id|> is missing" "$T/out" && pass "and names the token" ||
+    fail "and names the token" "$(out)"
+rm -f "$T/family"
+
+# A model that is too big: refused with what is missing, which --allow-swap overrides.
+if [ "$(uname)" = Linux ]; then
+    run synth -q --shape llama-3.3-70b --type Q4_K_M --sparse "$T/big"
+    is "a file of holes is there" 0 "$rc"
+    run inspect --json "$T/big"
+    free=$(awk '/^MemAvailable/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)
+    if [ "$(du -k "$T/big" | cut -f1)" -lt 100000 ] && [ "$free" -lt 42000000000 ]; then
+        refuses 1 "the model needs [0-9.]* GiB, [0-9.]* GiB is free: [0-9.]* GiB too little" "Llama 70B is refused" \
+            run --raw -m "$T/big" -p x -n 1
+        sum=$(sed -n 's/.*needs \([0-9.]*\) GiB, \([0-9.]*\) GiB is free: \([0-9.]*\) GiB.*/\1 \2 \3/p' "$T/err" |
+            awk '{ d = $1 - $2 - $3; print (d < 0.011 && d > -0.011) }')
+        is "by what is missing exactly" 1 "$sum"
+        refuses 1 "GiB too little" "perplexity refuses it, too" perplexity -m "$T/big" -f "$T/empty"
+        refuses 1 "the text has 1 tokens" "--allow-swap gets past that" \
+            perplexity -m "$T/big" -f "$T/empty" --allow-swap
+    fi
+    rm -f "$T/big"
+fi
 
 # Bytes changed all over the header, reproducibly.
 i=0
