@@ -119,9 +119,10 @@ static void end_choice(jl_answer *a, jl_choice *c)
 {
     close_block(a, c);
     jl_ex_stream_json(a->ex, "message_delta",
-                      json_pack("{s:s, s:{s:s, s:s?}, s:o}", "type", "message_delta", "delta",
-                                "stop_reason", stop_reason(c), "stop_sequence", c->feed.stop_hit,
-                                "usage", usage(a)));
+                      json_pack("{s:s, s:{s:s, s:s?}, s:o, s:o}", "type", "message_delta",
+                                "delta", "stop_reason", stop_reason(c), "stop_sequence",
+                                c->feed.stop_hit, "usage", usage(a), "energy",
+                                jl_answer_energy(a)));
     jl_ex_stream_json(a->ex, "message_stop", json_pack("{s:s}", "type", "message_stop"));
 }
 
@@ -146,10 +147,13 @@ static void finish(jl_answer *a)
 {
     const jl_choice *c = &a->choices[0];
 
-    if (a->gen.stream)
+    if (a->gen.stream) {
         jl_ex_stream_end(a->ex);
-    else
-        jl_ex_json(a->ex, 200, message(a, content(c), stop_reason(c), c->feed.stop_hit));
+        return;
+    }
+    json_t *body = message(a, content(c), stop_reason(c), c->feed.stop_hit);
+    json_object_set_new(body, "energy", jl_answer_energy(a));
+    jl_ex_json(a->ex, 200, body);
 }
 
 const jl_wire jl_wire_messages = {.id_prefix = "msg_",

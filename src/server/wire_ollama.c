@@ -88,6 +88,7 @@ static void finish(jl_answer *a)
 
     json_object_update(last, figures);
     json_decref(figures);
+    json_object_set_new(last, "energy", jl_answer_energy(a));
     if (!a->gen.stream) {
         jl_ex_json(a->ex, 200, last);
         return;

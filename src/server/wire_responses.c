@@ -79,6 +79,8 @@ static json_t *response(const jl_answer *a, const char *status, json_t *output)
     json_object_set_new(r, "incomplete_details",
                         cut ? json_pack("{s:s}", "reason", "max_output_tokens") : json_null());
     json_object_set_new(r, "usage", a->n_ended ? usage(a) : json_null());
+    if (a->n_ended)
+        json_object_set_new(r, "energy", jl_answer_energy(a));
     json_object_set_new(r, "metadata", json_object());
     json_object_set_new(r, "previous_response_id", json_null());
     json_object_set_new(r, "store", json_false());

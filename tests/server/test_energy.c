@@ -128,11 +128,83 @@ static void test_with_meter(void **state)
     stop();
 }
 
+/* Every API, whole: the object is at the top of the body. */
+static void test_every_api(void **state)
+{
+    static const struct {
+        const char *path, *body;
+    } api[] = {
+        {"/v1/completions", "{\"prompt\": \"Hello\", \"max_tokens\": 3}"},
+        {"/v1/chat/completions",
+         "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"max_tokens\": 3}"},
+        {"/v1/messages", "{\"model\": \"tiny\", \"max_tokens\": 3, \"messages\": "
+                         "[{\"role\": \"user\", \"content\": \"Hi\"}]}"},
+        {"/v1/responses", "{\"input\": \"Hi\", \"max_output_tokens\": 3}"},
+        {"/api/chat", "{\"model\": \"tiny\", \"stream\": false, \"options\": {\"num_predict\": 3}, "
+                      "\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}"},
+        {"/api/generate", "{\"model\": \"tiny\", \"stream\": false, \"prompt\": \"Hi\", "
+                          "\"options\": {\"num_predict\": 3}}"},
+    };
+    (void)state;
+
+    start(true);
+    for (size_t i = 0; i < sizeof api / sizeof *api; i++) {
+        reply r = client_request(server.port, api[i].path, "Content-Type: application/json\r\n",
+                                 api[i].body);
+        assert_int_equal(r.status, 200);
+        const json_t *energy = json_object_get(r.json, "energy");
+        assert_true(json_number_value(json_object_get(energy, "cpu_seconds")) > 0);
+        assert_true(json_is_number(json_object_get(energy, "joules")));
+        assert_string_equal(json_string_value(json_object_get(energy, "domain")), "package");
+        reply_free(&r);
+    }
+    stop();
+}
+
+/* Streams: once, in the event that ends the answer. */
+static void test_streams(void **state)
+{
+    static const struct {
+        const char *path, *body, *last; /* what stands in the same line */
+    } api[] = {
+        {"/v1/messages",
+         "{\"model\": \"tiny\", \"max_tokens\": 3, \"stream\": true, \"messages\": "
+         "[{\"role\": \"user\", \"content\": \"Hi\"}]}",
+         "\"message_delta\""},
+        {"/v1/responses", "{\"input\": \"Hi\", \"max_output_tokens\": 3, \"stream\": true}",
+         "\"usage\""},
+        {"/api/chat", "{\"model\": \"tiny\", \"options\": {\"num_predict\": 3}, "
+                      "\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}",
+         "\"done_reason\""},
+    };
+    (void)state;
+
+    start(true);
+    for (size_t i = 0; i < sizeof api / sizeof *api; i++) {
+        reply r = client_request(server.port, api[i].path, "Content-Type: application/json\r\n",
+                                 api[i].body);
+        assert_int_equal(r.status, 200);
+        const char *energy = strstr(r.body, "\"energy\"");
+        assert_non_null(energy);
+        assert_null(strstr(energy + 1, "\"energy\""));
+        const char *line = energy;
+        while (line > r.body && line[-1] != '\n')
+            line--;
+        const char *with = strstr(line, api[i].last);
+        assert_non_null(with);
+        assert_true(with < line + strcspn(line, "\n"));
+        reply_free(&r);
+    }
+    stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_meter),
         cmocka_unit_test(test_with_meter),
+        cmocka_unit_test(test_every_api),
+        cmocka_unit_test(test_streams),
     };
 
     if (argc != 3)
