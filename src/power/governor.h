@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "joule/joule.h"
-#include "power/fit.h"
+#include "power/power_model.h"
 
 typedef enum { JL_PHASE_PROMPT, JL_PHASE_DECODE, JL_PHASES } jl_phase;
 
@@ -16,6 +16,7 @@ typedef struct {
     uint32_t n_fast, n_thrifty; /* cores that may be used */
     uint32_t n_threads;         /* most threads */
     double period_s, delay_s;   /* of the meter */
+    bool shows_power;           /* the meter shows power of a moment, not energy of a span */
     double bytes_per_token;     /* of decode; 0: unknown */
     double ops_per_token;
 } jl_gov_machine;
@@ -41,54 +42,55 @@ typedef struct {
     double expected_w;
 } jl_gov_output;
 
-/* One setting of cores, and what is known of it in one phase. */
+/* Speed of one setting of cores in one phase. */
 typedef struct {
     double rate;   /* tokens per busy second; 0: not tried */
-    double rate_n; /* weight of it, seconds */
-    /* power measured at this setting: sums over samples, the older ones fading */
-    double joules, busy, span; /* J, s, s; span 0: none */
-    double trial_t;            /* when it was last tried; 0: never */
-    double anchor;             /* rate when it came into use, or when the machine last changed */
-} jl_gov_known;
+    double duty;   /* that it was measured at */
+    double busy_s; /* that it is a mean of; 0: a guess */
+    double anchor; /* rate when it came into use, or when the machine last changed */
+    double seen_s; /* time it was in use since the machine last changed */
+} jl_gov_speed;
 
-enum { JL_GOV_SETTINGS = 160, JL_GOV_HISTORY = 512 };
-
+/* Work of a short time with one setting. */
 typedef struct {
-    double t, busy, fast, thrifty, tokens; /* sums since start */
-    double stable_since;                   /* setting and phase unchanged */
-} jl_gov_mark;
+    double t, dt; /* its end, its length, s */
+    double busy_s, tokens;
+    uint32_t phase, setting;
+} jl_gov_record;
+
+enum { JL_GOV_HISTORY = 512 };
 
 typedef struct {
     jl_gov_machine machine;
-    jl_fit fit;
+    jl_power_model model;
     struct {
         jl_place place;
         uint32_t n, fast, thrifty;
-    } setting[JL_GOV_SETTINGS];
+    } setting[JL_PM_SETTINGS]; /* the most frugal first */
     uint32_t n_settings;
-    jl_gov_known known[JL_PHASES][JL_GOV_SETTINGS];
+    jl_gov_speed speed[JL_PHASES][JL_PM_SETTINGS];
 
-    jl_gov_mark history[JL_GOV_HISTORY];
-    uint32_t n_history, at_history;
-    jl_gov_mark sum;
+    jl_gov_record record[JL_GOV_HISTORY];
+    uint32_t n_record; /* ever */
 
     jl_phase phase;
-    uint32_t now; /* setting in use */
-    double since; /* when it came into use */
-    double phase_since;
-    bool probing; /* going through settings for their speed */
-    bool trial;   /* `now` is tried against `home` */
-    uint32_t home;
-    double next_review;
+    uint32_t now;  /* setting in use */
+    double since;  /* when it came into use */
+    double last_t; /* of the step before */
+    bool probing;  /* going through settings for their speed */
+    double explore_until;
+    double next_review, next_trial;
+    double trial_s; /* from one late trial to the next */
+    uint32_t home; /* the best known; `now` differs from it in a trial */
+
+    double last_limit;
     double debt_j; /* energy beyond the budget, less what was paid back */
-    double last_t, last_limit;
     double least_watts; /* lowest sample, above which static power cannot be */
+    double slow; /* share of the speed that is lost as duty goes to nothing */
     uint32_t n_samples;
     double gather_j, gather_s; /* samples put together to one that is long enough */
-    double odd, odd_s;         /* measured over expected power, and seconds in that mean */
+    double odd_j, sum_j; /* measured beyond expected, expected: fading sums of samples */
     double next_change;        /* no earlier the machine is said to have changed again */
-    double next_trial;
-    uint32_t n_extended; /* times the trial was made longer */
     jl_gov_output out;
 } jl_governor;
 
@@ -97,5 +99,20 @@ jl_gov_output jl_governor_step(jl_governor *g, const jl_gov_input *in);
 
 /* Least share of the time that is worked. */
 #define JL_GOV_DUTY_MIN 0.04
+
+/* ---- between the files of the governor -------------------------------------------------- */
+
+/* Takes in what was done and measured since the step before (gov_learn.c). */
+void jl_gov_learn(jl_governor *g, const jl_gov_input *in);
+/* Tokens per busy second of a setting at a duty in the phase; of one not tried, a guess.
+ * slow: g->slow, or more to be hopeful about settings that were seen at low duty. */
+double jl_gov_rate(const jl_governor *g, uint32_t setting, double duty, double slow);
+/* Work per busy second of a setting at a speed and a duty, for the model. */
+void jl_gov_work(const jl_governor *g, uint32_t phase, uint32_t setting, double rate, double duty,
+                 double x[JL_PM_TERMS]);
+/* The model's name of a setting in a phase. */
+uint32_t jl_gov_key(uint32_t phase, uint32_t setting);
+/* The unit of waiting: a period of the meter, or a second if that is longer. */
+double jl_gov_unit(const jl_governor *g);
 
 #endif

@@ -57,6 +57,7 @@ static void start_governor(jl_power *p, uint32_t n_threads)
                               .n_threads = n_threads,
                               .period_s = i && i->period_s > 0.05 ? i->period_s : 0.05,
                               .delay_s = i ? i->delay_s : 0.0,
+                              .shows_power = i && !i->counter,
                               .bytes_per_token = p->params.bytes_per_token,
                               .ops_per_token = p->params.ops_per_token};
 

@@ -18,28 +18,31 @@ typedef struct {
  * every number of cores of each kind, all of both, in 200 steps of duty. */
 static best search(const sim_params *p, double budget, bool unplugged, double *floor_w)
 {
-    best b = {0};
+    enum { FIRST = 8, STEPS = 200 };
+    best all[17 * STEPS];
+    size_t n = 0;
     double top = 0.0;
+    best b = {0};
 
     *floor_w = INFINITY;
-    for (int pass = 0; pass < 2; pass++)
-        for (int c = 0; c < p->n_fast + p->n_thrifty + (p->n_thrifty > 0); c++)
-            for (int d = 8; d <= 200; d++) {
-                sim_setting u = {.duty = d / 200.0};
-                double w, v;
-                u.n_fast = c < p->n_fast ? c + 1 : c == p->n_fast + p->n_thrifty ? p->n_fast : 0;
-                u.n_thrifty = c < p->n_fast                   ? 0
-                              : c == p->n_fast + p->n_thrifty ? p->n_thrifty
-                                                              : c - p->n_fast + 1;
-                sim_steady(p, &u, unplugged, &w, &v);
-                *floor_w = w < *floor_w ? w : *floor_w;
-                if (w > budget)
-                    continue;
-                if (pass == 0)
-                    top = v > top ? v : top;
-                else if (v >= 0.97 * top && (b.watts == 0.0 || v / w > b.speed / b.watts))
-                    b = (best){w, v, u.duty, u};
-            }
+    for (int c = 0; c < p->n_fast + p->n_thrifty + (p->n_thrifty > 0); c++)
+        for (int d = FIRST; d <= STEPS; d++) {
+            best *x = &all[n++];
+            sim_setting *u = &x->use;
+            x->duty = u->duty = d / (double)STEPS;
+            u->n_fast = c < p->n_fast ? c + 1 : c == p->n_fast + p->n_thrifty ? p->n_fast : 0;
+            u->n_thrifty = c < p->n_fast                   ? 0
+                           : c == p->n_fast + p->n_thrifty ? p->n_thrifty
+                                                           : c - p->n_fast + 1;
+            sim_steady(p, u, unplugged, &x->watts, &x->speed);
+            *floor_w = x->watts < *floor_w ? x->watts : *floor_w;
+            if (x->watts <= budget && x->speed > top)
+                top = x->speed;
+        }
+    for (const best *x = all; x < all + n; x++)
+        if (x->watts <= budget && x->speed >= 0.97 * top &&
+            (b.watts == 0.0 || x->speed / x->watts > b.speed / b.watts))
+            b = *x;
     return b;
 }
 
@@ -85,6 +88,7 @@ gov_result gov_run(uint64_t seed, bool trace)
                                     .n_threads = (uint32_t)(p.n_fast + p.n_thrifty),
                                     .period_s = p.period_s,
                                     .delay_s = p.delay_s,
+                                    .shows_power = !p.counter,
                                     .bytes_per_token = 3.3e9,
                                     .ops_per_token = 8e9};
     static sim s;
@@ -118,16 +122,18 @@ gov_result gov_run(uint64_t seed, bool trace)
         changes += i > end / 2 && (o.n_threads != n || o.place != place);
         if (trace && i % 100 == 99) {
             for (uint32_t k = 0; k < g.n_settings; k++)
-                printf("  [%d/%u %.2f t/s %.2f W@%.2f %.1fs]", (int)g.setting[k].place,
-                       g.setting[k].n, g.known[1][k].rate,
-                       g.known[1][k].joules / g.known[1][k].span,
-                       g.known[1][k].busy / g.known[1][k].span, g.known[1][k].span);
+                printf("  [%d/%u %.2f t/s %+.2f]", (int)g.setting[k].place, g.setting[k].n,
+                       g.speed[1][k].rate, g.model.mean[JL_PM_DEVIATION + JL_PM_SETTINGS + k]);
             printf("\n");
         }
         if (trace)
-            printf("%6.2f s %7.2f W  place %d n %u duty %.3f  expect %.2f static %.2f  %.1f C\n",
+            printf("%6.2f s %7.2f W  place %d n %u duty %.3f  expect %.2f static %.2f  %.1f C  "
+                   "owes %.1f J%s\n",
                    s.t, mean(joules, i, i + 1), (int)o.place, o.n_threads, o.duty, o.expected_w,
-                   g.fit.mean[0], s.temperature_c);
+                   g.model.mean[JL_PM_STATIC], s.temperature_c, g.debt_j,
+                   g.probing              ? " probes"
+                   : s.t < g.explore_until ? " looks around"
+                                           : "");
     }
     const double bound_s = fmax(5.0, 5.0 * p.period_s);
     const int event = p.unplug_t >= 0.0 ? (int)(p.unplug_t / TICK_S) : 0;

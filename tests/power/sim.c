@@ -90,18 +90,23 @@ static double busy_speed(const sim_params *p, const sim_setting *u, double clock
     return speed * (1.0 - p->slow_start * (1.0 - u->duty) * (1.0 - u->duty));
 }
 
-static double watts_at(const sim_params *p, const sim_setting *u, double clock, double celsius)
+/* Of which temperature takes no part; the tokens/s of it in *speed. */
+static double cold_watts(const sim_params *p, const sim_setting *u, double clock, double *speed)
 {
     const double slow = 1.0 - p->clock_drop * (u->n_fast > 1 ? (u->n_fast - 1.0) / p->n_fast : 0.0);
-    const double share = busy_speed(p, u, clock) * u->duty / p->fast_bw;
+    *speed = busy_speed(p, u, clock) * u->duty;
     const double wake = 1.0 + 0.06 * (1.0 - u->duty);
     const double cores =
         (u->n_fast * p->fast_w * pow(slow, p->clock_power) + u->n_thrifty * p->thrifty_w) *
         pow(clock, p->clock_power) * u->duty * wake;
 
-    return p->static_w * (1.0 + p->leak_per_c * (celsius - 40.0)) +
-           p->uncore_w * pow(u->duty, p->idle_power) + cores +
-           p->memory_w * pow(share, p->memory_power);
+    return p->uncore_w * pow(u->duty, p->idle_power) + cores +
+           p->memory_w * pow(*speed / p->fast_bw, p->memory_power);
+}
+
+static double static_watts(const sim_params *p, double celsius)
+{
+    return p->static_w * (1.0 + p->leak_per_c * (celsius - 40.0));
 }
 
 /* What heat leaves of the clock. */
@@ -112,21 +117,28 @@ static double heat_clock(const sim_params *p, double celsius)
     return over <= 0.0 ? 1.0 : over > 12.0 ? 0.5 : 1.0 - 0.5 * over / 12.0;
 }
 
+/* The temperature at which as much heat leaves as comes: what comes grows less with temperature
+ * than what leaves, and clocks fall with it, so there is one, found by halving. */
 void sim_steady(const sim_params *p, const sim_setting *use, bool unplugged, double *watts,
                 double *speed)
 {
     const double charger = unplugged ? p->unplug_clock : 1.0;
-    double celsius = p->ambient_c;
-    double w = 0.0;
     double clock = charger;
+    double cold = cold_watts(p, use, clock, speed);
+    double low = p->ambient_c;
+    double high = 300.0;
 
-    for (int i = 0; i < 60; i++) {
-        w = watts_at(p, use, clock, celsius);
-        celsius += 0.3 * (p->ambient_c + p->rise_c_per_w * w - celsius);
-        clock = charger * heat_clock(p, celsius);
+    while (high - low > 1e-6) {
+        const double celsius = 0.5 * (low + high);
+        const double now = charger * heat_clock(p, celsius);
+        if (now != clock)
+            cold = cold_watts(p, use, clock = now, speed);
+        *watts = static_watts(p, celsius) + cold;
+        if (p->ambient_c + p->rise_c_per_w * *watts > celsius)
+            low = celsius;
+        else
+            high = celsius;
     }
-    *watts = w;
-    *speed = busy_speed(p, use, clock) * use->duty;
 }
 
 void sim_start(sim *s, const sim_params *p, uint64_t seed)
@@ -186,14 +198,19 @@ double sim_run(sim *s, const sim_setting *use, double dt, bool *sample)
     const sim_params *p = &s->p;
     const double h = 0.005;
     double busy = 0.0;
+    double cold = 0.0;
+    double cold_clock = 0.0; /* that `cold` and `speed` are of */
+    double speed = 0.0;
 
     *sample = false;
     for (double left = dt; left > 1e-9; left -= h) {
         const double charger = p->unplug_t >= 0.0 && s->t >= p->unplug_t ? p->unplug_clock : 1.0;
         s->clock = charger * heat_clock(p, s->temperature_c);
-        const double w = watts_at(p, use, s->clock, s->temperature_c) + burst(s);
+        if (s->clock != cold_clock)
+            cold = cold_watts(p, use, cold_clock = s->clock, &speed);
+        const double w = static_watts(p, s->temperature_c) + cold + burst(s);
         s->joules += w * h;
-        s->tokens += busy_speed(p, use, s->clock) * use->duty * h;
+        s->tokens += speed * h;
         s->temperature_c += (p->ambient_c + p->rise_c_per_w * w - s->temperature_c) * h / p->heat_s;
         busy += use->duty * h;
         s->t += h;

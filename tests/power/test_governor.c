@@ -6,7 +6,8 @@
 
 typedef struct {
     int n, floors, binds;
-    int late, over, off, wasteful, slow, silent;
+    int late, over, off, wasteful, slow, silent; /* slow is printed only */
+    int failed;                                  /* any of the four that are asked for */
     double settle, overshoot, error, efficiency, speed, changes; /* worst */
 } summary;
 
@@ -32,6 +33,7 @@ static summary run(uint64_t from, uint64_t count, bool list)
         s.wasteful += wasteful;
         s.slow += slow;
         s.silent += r.floor && !r.said_floor;
+        s.failed += late || over || off || wasteful;
         s.settle = fmax(s.settle, r.settle_s / bound);
         s.overshoot = fmax(s.overshoot, r.overshoot);
         s.error = fmax(s.error, r.error);
@@ -49,26 +51,24 @@ static summary run(uint64_t from, uint64_t count, bool list)
                     off ? " OFF" : "", wasteful ? " WASTE" : "", slow ? " SLOW" : "");
     }
     fprintf(stderr,
-            "# %d machines (%d below floor, %d bound): late %d, over %d, off %d, wasteful %d, "
-            "slow %d, silent %d; worst: settle %.2f of bound, overshoot %.1f %%, error %.1f %%, "
-            "efficiency %.2f, speed %.2f, %.0f changes/min\n",
-            s.n, s.floors, s.binds, s.late, s.over, s.off, s.wasteful, s.slow, s.silent, s.settle,
-            s.overshoot * 100, s.error * 100, s.efficiency, s.speed, s.changes);
+            "# %d machines (%d below floor, %d bound): failed %d, late %d, over %d, off %d, "
+            "wasteful %d, slow %d, silent %d; worst: settle %.2f of bound, overshoot "
+            "%.1f %%, error %.1f %%, efficiency %.2f, speed %.2f, %.0f changes/min\n",
+            s.n, s.floors, s.binds, s.failed, s.late, s.over, s.off, s.wasteful, s.slow, s.silent,
+            s.settle, s.overshoot * 100, s.error * 100, s.efficiency, s.speed, s.changes);
     return s;
 }
 
-/* Machines that no constant of the governor was chosen on. No machine may exceed its budget; the
- * other bounds hold for the share of machines that docs/energy.md states. Figures are printed. */
+/* Machines that no constant of the governor was chosen on. No machine may exceed its budget, and
+ * 95 % must meet all that is asked for; docs/energy.md says how many do. Figures are printed. */
 static void test_random_machines(void **state)
 {
-    const summary s = run(2000001, 150, false);
+    const summary s = run(3500001, 300, false);
     (void)state;
 
     assert_int_equal(s.over, 0);
-    assert_true(s.late <= 33);
-    assert_true(s.off <= 18);
-    assert_true(s.wasteful <= 16);
-    assert_true(s.silent <= 2);
+    assert_true(s.failed <= s.n / 20);
+    assert_true(s.silent <= 1);
 }
 
 int main(int argc, char **argv)
