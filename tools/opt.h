@@ -103,6 +103,8 @@ typedef enum {
     OPT_METER,
     OPT_IDLE_BASELINE,
     OPT_NICE,
+    OPT_PAUSE_FOR_USER,
+    OPT_BACKGROUND,
     OPT_NO_KEEP_AWAKE,
     OPT_LOG_CSV,
     OPT_SVG,

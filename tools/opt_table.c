@@ -258,6 +258,12 @@ const opt_def opt_table[OPT_COUNT] = {
                               "rest for N seconds first and measure what the machine draws idle"),
     [OPT_NICE] = NUM("nice", 0, NULL, OPT_T_INT, 0, 19, "0", POWERED,
                      "give way to other programs: 0 not, 19 most"),
+    [OPT_PAUSE_FOR_USER] =
+        NUM("pause-for-user", 0, NULL, OPT_T_FLOAT, 0, 3600, "0", POWERED,
+            "work waits until keyboard and pointer have rested for N seconds; 0: it does not"),
+    [OPT_BACKGROUND] = FLAG("background", 0, NULL, C(IMATRIX),
+                            "give way to other programs, and wait while the machine runs on "
+                            "battery or is hot"),
     [OPT_NO_KEEP_AWAKE] = FLAG("no-keep-awake", 0, NULL, POWERED,
                                "let the machine go to sleep while an answer is being written"),
     [OPT_LOG_CSV] = TEXT("log", 0, NULL, OPT_T_PATH, "FILE", NULL, C(POWER),

@@ -48,6 +48,7 @@ jl_status power_open(const opts *o, const jl_model *model, jl_power **out, jl_er
     jl_power_params p = {.struct_size = sizeof p,
                          .sysfs = jl_env("JOULE_SYSFS"),
                          .meter = opt_text(o, OPT_METER),
+                         .user_rest_s = o->v[OPT_PAUSE_FOR_USER].num,
                          .keep_awake = !opt_on(o, OPT_NO_KEEP_AWAKE)};
     jl_model_info info;
     const double rest = o->v[OPT_IDLE_BASELINE].num;

@@ -65,6 +65,7 @@ typedef struct {
     bool keep_awake;        /* hold a sleep inhibitor while work runs */
     double bytes_per_token; /* read to generate one, for the power model; 0: unknown */
     double ops_per_token;   /* likewise */
+    double user_rest_s;     /* work waits until keyboard and pointer rested so long; 0: not */
 } jl_power_params;
 
 typedef struct jl_power jl_power;

@@ -67,23 +67,25 @@ void jl_lib_close(jl_lib *lib)
         dlclose(lib);
 }
 
-/* Not fork: copying the page tables of a mapped model takes longer than starting the child. */
-int jl_child_start(const char *const *argv, int *pipe_fd)
+/* Not fork: copying the page tables of a mapped model takes longer than starting the child. in and
+ * out: its stdin and stdout; -1: nothing. */
+static pid_t spawn(const char *const *argv, int in, int out)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
     sigset_t none;
     pid_t pid = -1;
-    int fds[2];
 
-    if (pipe(fds) != 0)
-        return -1;
-    fcntl(fds[0], F_SETFD, FD_CLOEXEC);
-    fcntl(fds[1], F_SETFD, FD_CLOEXEC);
     sigemptyset(&none);
     posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_adddup2(&files, fds[0], STDIN_FILENO);
-    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (in >= 0)
+        posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
+    else
+        posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (out >= 0)
+        posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+    else
+        posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawnattr_init(&attr);
     /* Out of the terminal's group: Ctrl-C is the program's, which ends its child itself. */
@@ -93,13 +95,62 @@ int jl_child_start(const char *const *argv, int *pipe_fd)
         posix_spawnp(&pid, argv[0], &files, &attr, (char *const *)(uintptr_t)argv, environ);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&files);
+    return rc == 0 ? pid : -1;
+}
+
+static bool private_pipe(int fds[2])
+{
+    if (pipe(fds) != 0)
+        return false;
+    fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+    fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+int jl_child_start(const char *const *argv, int *pipe_fd)
+{
+    int fds[2];
+
+    if (!private_pipe(fds))
+        return -1;
+    const pid_t pid = spawn(argv, fds[0], -1);
     close(fds[0]);
-    if (rc != 0) {
+    if (pid < 0) {
         close(fds[1]);
         return -1;
     }
     *pipe_fd = fds[1];
     return (int)pid;
+}
+
+bool jl_child_output(const char *const *argv, char *text, size_t cap)
+{
+    char rest[256];
+    size_t n = 0;
+    int status = -1;
+    int fds[2];
+
+    text[0] = '\0';
+    if (!private_pipe(fds))
+        return false;
+    const pid_t pid = spawn(argv, -1, fds[1]);
+    close(fds[1]);
+    while (pid >= 0) {
+        char *to = n + 1 < cap ? text + n : rest; /* what is too much is read and dropped */
+        const ssize_t got = read(fds[0], to, to == rest ? sizeof rest : cap - 1 - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        n += to == rest ? 0 : (size_t)got;
+    }
+    text[n] = '\0';
+    close(fds[0]);
+    if (pid < 0)
+        return false;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 void jl_child_stop(int pid, int pipe_fd)

@@ -33,6 +33,10 @@ int jl_child_start(const char *const *argv, int *pipe_fd);
 /* Closes the pipe, ends the child and waits for it. */
 void jl_child_stop(int pid, int pipe_fd);
 
+/* Runs a program found in PATH and waits: what it wrote to stdout, cut to cap - 1 bytes. False if
+ * it cannot be started or fails. */
+bool jl_child_output(const char *const *argv, char *text, size_t cap);
+
 void jl_sleep_ns(uint64_t ns); /* may wake early by a signal */
 
 #endif

@@ -90,6 +90,7 @@ static void set_start(jl_power *p, const jl_power_params *params)
     p->fs = jl_sysfs_at(p->root);
     p->is_mac = !params->sysfs && jl_mac_load(&p->mac);
     p->inhibit.mac = p->is_mac ? &p->mac : NULL;
+    p->user.mac = p->inhibit.mac;
     p->limits = (jl_power_limits){params->budget_w, params->target_j, params->duty};
     p->totals = (jl_power_totals){.idle_w = NAN, .watts = NAN};
     p->state_t = -INFINITY;
@@ -117,6 +118,10 @@ jl_status jl_power_open(const jl_power_params *params, jl_power **out, jl_error 
     }
     start_governor(p, 1);
     jl_status s = check_limits(p, &p->limits, err);
+    if (s == JL_OK && params->user_rest_s > 0.0 && isnan(jl_user_idle(&p->user)))
+        s = jl_fail(err, JL_UNSUPPORTED,
+                    "this system does not say when keyboard and pointer were last used (GNOME's "
+                    "idle monitor or logind, through busctl)");
     if (s == JL_OK)
         s = jl_lock_create(&p->lock, err);
     if (s == JL_OK)

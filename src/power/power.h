@@ -10,6 +10,7 @@
 #include "power/inhibit.h"
 #include "power/pace.h"
 #include "power/rules.h"
+#include "power/user.h"
 
 /* Tokens are counted in parts: a micro-batch counts layer by layer. */
 #define JL_POWER_PARTS 1048576.0
@@ -38,6 +39,7 @@ struct jl_power {
     bool stop;
     int n_working;
     jl_inhibit inhibit;
+    jl_user user;
     double work_began; /* s since open */
     jl_meter_clock clock;
     jl_power_totals totals;

@@ -58,3 +58,12 @@ jl_rule jl_rules(const jl_machine_state *s, jl_battery_rule on_battery, double p
     heat(s, &r);
     return r;
 }
+
+void jl_rule_user(jl_rule *r, double idle_s, double rest_s)
+{
+    if (!(idle_s < rest_s))
+        return;
+    if (!r->pause)
+        snprintf(r->reason, sizeof r->reason, "paused: keyboard or pointer in use");
+    r->pause = true;
+}

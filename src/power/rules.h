@@ -17,4 +17,7 @@ typedef struct {
 jl_rule jl_rules(const jl_machine_state *s, jl_battery_rule on_battery, double pause_below,
                  const jl_rule *before);
 
+/* Keyboard or pointer were used idle_s seconds ago (NAN: unknown), less than rest_s: work waits. */
+void jl_rule_user(jl_rule *r, double idle_s, double rest_s);
+
 #endif

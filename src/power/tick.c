@@ -118,6 +118,8 @@ void jl_power_refresh(jl_power *p, double t)
     const jl_rule before = p->rule;
     jl_power_read_state(p, &p->state);
     p->rule = jl_rules(&p->state, p->params.on_battery, p->params.pause_below, &before);
+    if (p->params.user_rest_s > 0.0)
+        jl_rule_user(&p->rule, jl_user_idle(&p->user), p->params.user_rest_s);
     atomic_store(&p->paused, p->rule.pause);
 }
 

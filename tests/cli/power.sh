@@ -70,6 +70,34 @@ exits 1 "a meter that is not here" run --raw -m "$M" -n 4 -p Hello --meter nvml
 run bench -m "$M" -p 8 -n 4 -r 1 -o json
 grep -q '"joules_per_token": [0-9]' "$T/out" && grep -q '"on_ac": false' "$T/out" && pass "bench has joules and the machine's state" ||
     fail "bench has joules and the machine's state" "$(out)"
+
+# pauses: for the user, and of background work on battery
+PATH=$T:$PATH
+printf '#!/bin/sh\nexit 1\n' >"$T/busctl"
+chmod +x "$T/busctl"
+exits 1 "a pause for the user where the system does not say" run --raw -m "$M" -n 4 -p Hello --pause-for-user 1
+printf '#!/bin/sh\n[ -e "%s/typing" ] && echo "t 100" || echo "t 60000"\n' "$T" >"$T/busctl"
+touch "$T/typing"
+"$J" run --raw -m "$M" --temp 0 -n 12 -p Hello --pause-for-user 5 >"$T/waited" 2>/dev/null &
+asked=$!
+sleep 2
+[ ! -s "$T/waited" ] && pass "work waits for the user" || fail "work waits for the user" "$(cat "$T/waited")"
+rm "$T/typing"
+wait $asked
+same "and gives the same text" "$T/free" "$T/waited"
+i=0
+while [ $i -lt 40 ]; do
+    echo "Some words of number $i, and others that follow them."
+    i=$((i + 1))
+done >"$T/words"
+"$J" imatrix --background -m "$M" -f "$T/words" -c 32 --chunks 3 -o "$T/imatrix" >/dev/null 2>"$T/waits" &
+asked=$!
+sleep 2
+[ ! -e "$T/imatrix" ] && grep -q "waits: on battery" "$T/waits" && pass "background work waits on battery" ||
+    fail "background work waits on battery" "$(cat "$T/waits")"
+echo 1 >"$B/AC/online"
+wait $asked
+[ -s "$T/imatrix" ] && pass "and goes on with AC" || fail "and goes on with AC" "$(cat "$T/waits")"
 kill $meter 2>/dev/null
 wait $meter 2>/dev/null
 finish

@@ -231,8 +231,10 @@ static uint32_t io_service(uint32_t port, const void *matching)
     const bool smc = strcmp(matching, "AppleSMC") == 0 && fake.smc;
     const bool battery = strcmp(matching, "AppleSmartBattery") == 0 && fake.battery;
 
-    fake.n_open += smc || battery;
-    return smc ? 1 : battery ? 2 : 0;
+    const bool hid = strcmp(matching, "IOHIDSystem") == 0 && fake.hid;
+
+    fake.n_open += smc || battery || hid;
+    return smc ? 1 : battery ? 2 : hid ? 3 : 0;
 }
 
 static int io_open(uint32_t service, uint32_t task, uint32_t type, uint32_t *connection)
@@ -283,9 +285,9 @@ static int io_properties(uint32_t entry, void **dict, const void *allocator, uin
 {
     (void)allocator;
     (void)options;
-    if (entry != 2 || !fake.battery)
+    if (!(entry == 2 && fake.battery) && !(entry == 3 && fake.hid))
         return 1;
-    *dict = fake.battery;
+    *dict = entry == 2 ? fake.battery : fake.hid;
     fake.n_live++;
     return 0;
 }

@@ -23,6 +23,7 @@ extern struct fake_machine {
     fake_node *sample[8]; /* IOReport's deltas, one after the other; NULL: none */
     int n_samples, at_sample;
     fake_node *battery; /* properties of AppleSmartBattery; NULL: no battery */
+    fake_node *hid;     /* properties of IOHIDSystem; NULL: none */
     bool smc;           /* there is an SMC */
     uint32_t smc_type, smc_size;
     uint8_t smc_bytes[32];

@@ -3,6 +3,7 @@
 
 #include "fake_mac.h"
 #include "power/inhibit.h"
+#include "power/user.h"
 #include "test.h"
 
 static jl_mac_api api;
@@ -225,6 +226,22 @@ static void test_awake(void **state)
     assert_int_equal(fake.n_live, 0);
 }
 
+static void test_user(void **state)
+{
+    jl_user u = {.mac = &api};
+    (void)state;
+
+    assert_true(isnan(jl_user_idle(&u)));
+    fake.hid = fake_new(FAKE_DICT);
+    assert_true(isnan(jl_user_idle(&u)));
+    fake_put(fake.hid, "HIDIdleTime", fake_number(2500000000));
+    assert_true(jl_user_idle(&u) == 2.5);
+    fake_put(fake.hid = fake_new(FAKE_DICT), "HIDIdleTime", fake_bool(true));
+    assert_true(isnan(jl_user_idle(&u)));
+    assert_int_equal(fake.n_live, 0);
+    assert_int_equal(fake.n_open, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +253,7 @@ int main(void)
         cmocka_unit_test_setup(test_rusage, start),
         cmocka_unit_test_setup(test_choice, start),
         cmocka_unit_test_setup(test_awake, start),
+        cmocka_unit_test_setup(test_user, start),
     };
     return cmocka_run_group_tests_name("power_mac", tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "joule/power.h"
 #include "power/pace.h"
 #include "power/rules.h"
+#include "power/user.h"
 #include "test.h"
 
 enum { N_PROMPT = 20, N_TOKENS = 6, CPU_WATTS = 10, IDLE_WATTS = 1 };
@@ -335,6 +336,58 @@ static void test_rules(void **state)
     assert_true(jl_rules(&s, JL_BATTERY_NORMAL, 0, NULL).half);
 }
 
+/* A busctl that answers from a file. */
+static void put_busctl(const char *folder, const char *monitor, const char *hint)
+{
+    char path[400];
+
+    snprintf(path, sizeof path, "%s/busctl", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "#!/bin/sh\ncase $1 in --user) %s ;; *) %s ;; esac\n", monitor, hint);
+    fclose(f);
+    assert_int_equal(chmod(path, 0700), 0);
+}
+
+/* Asked of GNOME, else of logind; a system that does not say is refused. */
+static void test_user(void **state)
+{
+    jl_power_params p = {.struct_size = sizeof p, .sysfs = root, .user_rest_s = 10.0};
+    char *path = strdup(getenv("PATH"));
+    char both[2000];
+    jl_error err = {0};
+    jl_user u = {0};
+    jl_power *power = NULL;
+    (void)state;
+
+    snprintf(both, sizeof both, "%s:%s", root, path);
+    assert_int_equal(setenv("PATH", both, 1), 0);
+    put_busctl(root, "echo 't 3500'", "exit 1");
+    assert_true(jl_user_idle(&u) == 3.5);
+    put_busctl(root, "exit 1", "echo 'b false'; echo 't 0'");
+    assert_true(isnan(jl_user_idle(&u))); /* the one that answered before is asked again */
+    u = (jl_user){0};
+    assert_true(jl_user_idle(&u) == 0.0);
+    put_busctl(root, "exit 1", "echo 'b true'; echo 't 1'");
+    assert_true(jl_user_idle(&u) > 0.0);
+    put_busctl(root, "exit 1", "echo 'no such thing'");
+    assert_int_equal(jl_power_open(&p, &power, &err), JL_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "keyboard"));
+    assert_true(jl_user_parse_hint("b true\nt 5000000", 12.0) == 7.0);
+    assert_true(isnan(jl_user_parse_hint("b maybe\nt 5", 12.0)));
+    assert_true(isnan(jl_user_parse_monitor("u 7")));
+    assert_int_equal(setenv("PATH", path, 1), 0);
+    free(path);
+
+    jl_rule r = {.duty = 1.0};
+    jl_rule_user(&r, NAN, 10.0);
+    assert_false(r.pause);
+    jl_rule_user(&r, 10.0, 10.0);
+    assert_false(r.pause);
+    jl_rule_user(&r, 9.0, 10.0);
+    assert_true(r.pause && r.reason[0]);
+}
+
 static void test_parse(void **state)
 {
     jl_battery_rule rule = JL_BATTERY_NORMAL;
@@ -369,6 +422,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_changing_use),  cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_idle_baseline), cmocka_unit_test(test_pace),
         cmocka_unit_test(test_rules),         cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_user),
     };
 
     if (argc != 3)
