@@ -123,6 +123,15 @@ static jl_kv_type kv_type(const opts *o, opt_id id)
     return strcasecmp(name, "q8_0") == 0 ? JL_KV_Q8_0 : JL_KV_F16;
 }
 
+static jl_placement placement(const opts *o)
+{
+    const char *name = opt_text(o, OPT_PLACEMENT);
+
+    if (strcasecmp(name, "performance") == 0)
+        return JL_PLACEMENT_PERFORMANCE;
+    return strcasecmp(name, "efficiency") == 0 ? JL_PLACEMENT_EFFICIENCY : JL_PLACEMENT_BALANCED;
+}
+
 void load_session_params(const opts *o, jl_session_params *out)
 {
     *out = (jl_session_params){
@@ -134,6 +143,7 @@ void load_session_params(const opts *o, jl_session_params *out)
         .type_k = kv_type(o, OPT_CTK),
         .type_v = kv_type(o, OPT_CTV),
         .cpu_mask = opt_text(o, OPT_CPU_MASK),
+        .placement = placement(o),
     };
 }
 

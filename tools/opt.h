@@ -22,6 +22,7 @@ typedef enum {
     OPT_PREDICT,
     OPT_CTX,
     OPT_THREADS,
+    OPT_PLACEMENT,
     OPT_BATCH,
     OPT_UBATCH,
     OPT_CTK,

@@ -60,7 +60,11 @@ const opt_def opt_table[OPT_COUNT] = {
                     "of a chunk, 0: 512)"),
     [OPT_THREADS] = NUM("threads", 't', NULL, OPT_T_INT, 0, 1024, "0",
                         COMPUTE | C(SYNTH) | C(LAUNCH) | C(QUANTIZE),
-                        "threads; 0: one per physical core"),
+                        "threads; 0: one per physical core that --placement uses"),
+    [OPT_PLACEMENT] =
+        CHOICE("placement", 0, NULL, "balanced|performance|efficiency", "balanced", COMPUTE,
+               "cores to use where there are several kinds: the fast ones, all of them for "
+               "prompts, or the thrifty ones"),
     [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048", C(RUN) | C(LOGITS),
                       "prompt tokens handed to the engine in one call"),
     [OPT_UBATCH] = NUM("ubatch-size", 0, "ub", OPT_T_INT, 0, 1 << 16, "0", ENGINE,

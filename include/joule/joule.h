@@ -108,6 +108,14 @@ JL_API bool jl_token_is_special(const jl_model *model, int32_t token);
 
 typedef enum { JL_KV_F16 = 0, JL_KV_F32, JL_KV_Q8_0 } jl_kv_type;
 
+/* Which cores threads are put on, where a machine has several kinds (fast and thrifty ones). Tokens
+ * do not depend on it. The thread that evaluates is bound, too. */
+typedef enum {
+    JL_PLACEMENT_BALANCED = 0, /* fast cores */
+    JL_PLACEMENT_PERFORMANCE,  /* prefill on all cores, decode on the fast ones */
+    JL_PLACEMENT_EFFICIENCY    /* thrifty cores; half of the cores where all are alike */
+} jl_placement;
+
 typedef struct {
     uint32_t struct_size;  /* sizeof(jl_session_params) */
     uint32_t n_ctx;        /* tokens of one sequence; 0: the model's, at most 8192 */
@@ -117,10 +125,11 @@ typedef struct {
                             * (forks  share them); 0: enough for n_seq_max unrelated sequences */
     uint32_t n_ubatch;     /* tokens computed together; 0: 512, or with experts and enough free
                             * memory up to 2048 */
-    uint32_t n_threads;    /* 0: one per physical core, of the fast kinds where there are several */
+    uint32_t n_threads;    /* 0: one per physical core of the placement's */
     uint32_t n_logits_max; /* rows of logits kept per call; 0: n_seq_max */
     jl_kv_type type_k, type_v;
     const char *cpu_mask; /* highest instruction set used: "scalar", "avx2", ...; NULL: best */
+    jl_placement placement;
     /* Called between layers and micro-batches with tokens done of this call. Must be quick. */
     void (*progress)(void *ctx, size_t n_done, size_t n_total);
     void *progress_ctx;

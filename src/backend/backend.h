@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/placement.h"
 #include "base/status.h"
 #include "quant/types.h"
 
@@ -32,9 +33,13 @@ typedef struct {
     uint64_t row_bytes;
 } jl_tensor;
 
+/* Beside jl_core_kind, for `use`: processors as they are; as the session's plan has them. */
+enum { JL_USE_KEEP = -1, JL_USE_PLAN = 100 };
+
 /* Limits of one session, known before anything is allocated; they size the scratch memory. */
 typedef struct {
     uint32_t n_threads;
+    jl_thread_plan plan; /* where they go; all 0: anywhere */
     const char *cpu_mask;
     uint32_t n_tokens; /* most tokens computed together */
     uint32_t n_in;     /* widest matmul input */
@@ -142,8 +147,9 @@ typedef struct {
     void (*gather_rows)(jl_backend *be, const jl_tensor *x, const uint32_t *rows,
                         const jl_tensor *y);
     /* The next operations use n threads, at most limits.n_threads, on processors of a kind; 0 and
-     * kind < 0 leave these as they are. Results do not depend on it. */
-    void (*use)(jl_backend *be, uint32_t n_threads, int kind); /* jl_core_kind */
+     * JL_USE_KEEP leave these as they are. Results do not depend on it. The calling thread is one
+     * of them. */
+    void (*use)(jl_backend *be, uint32_t n_threads, int kind); /* jl_core_kind, JL_USE_... */
     /* One line about the device and the kernels chosen. */
     size_t (*describe)(const jl_backend *be, char *text, size_t cap);
 } jl_backend_ops;

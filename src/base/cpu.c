@@ -163,6 +163,12 @@ static int cpu_quota(int none)
     return n < quota / period ? n + 1 : n;
 }
 
+int jl_cpu_quota(void)
+{
+    const int n = cpu_quota(MAX_CPUS);
+    return n < MAX_CPUS ? n : 0;
+}
+
 int jl_cpu_count(void)
 {
     int list[1024];
@@ -214,13 +220,14 @@ int jl_cpu_count(void)
     return sysctl_count("hw.activecpu");
 }
 
-/* On Macs with two kinds of cores only the fast ones count: a region waits for its slowest thread.
- */
 int jl_cpu_cores(void)
 {
-    const int n = sysctl_count("hw.perflevel0.physicalcpu");
-    const int all = sysctl_count("hw.physicalcpu");
-    return n < all ? n : all;
+    return sysctl_count("hw.physicalcpu");
+}
+
+int jl_cpu_quota(void)
+{
+    return 0;
 }
 
 void jl_cpu_pin(int index)

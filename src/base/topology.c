@@ -1,12 +1,14 @@
-/* Reads the kinds of cores, plans threads. */
+/* Reads the kinds of cores. */
 #include "base/topology.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cpu.h"
+#include "joule/sys.h"
 
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -235,7 +237,8 @@ bool jl_topology_from_sysfs(const char *sys, const int *usable, int n_usable, jl
             if (again != (pass == 1))
                 continue;
             jl_core_group *g = group_for(out, atom, &facts[i], hybrid);
-            g->cpu[g->n_cpus++] = (uint16_t)usable[i];
+            g->cpu[g->n_listed++] = (uint16_t)usable[i];
+            g->n_cpus++;
             g->n_cores += !again;
             g->n_clusters += !seen_before(facts, i, true);
         }
@@ -273,7 +276,8 @@ static bool read_machine(jl_topology *out)
         for (int cpu = 0; cpu < CPU_SETSIZE && n < JL_MAX_GROUP_CPUS; cpu++)
             if (CPU_ISSET(cpu, &set))
                 list[n++] = cpu;
-    return jl_topology_from_sysfs("/sys", list, n, out);
+    const char *sys = jl_env("JOULE_SYSFS"); /* a tree of a test, or a copy of another machine's */
+    return jl_topology_from_sysfs(sys && *sys ? sys : "/sys", list, n, out);
 #else
     (void)out;
     return false;
@@ -293,102 +297,56 @@ void jl_topology_read(jl_topology *out)
                                     .speed = 1};
 }
 
-/* ---- planning */
+static jl_topology machine;
+static pthread_once_t machine_once = PTHREAD_ONCE_INIT;
 
-static int take(int want, int *left)
+static void read_once(void)
 {
-    const int n = want < *left ? want : *left;
-
-    *left -= n;
-    return n;
+    jl_topology_read(&machine);
 }
 
-/* One thread per physical core of the groups first .. last, at most `most` in all. */
-static int fill(const jl_topology *t, int first, int last, int most, int threads[JL_MAX_GROUPS])
+const jl_topology *jl_topology_machine(void)
 {
-    int left = most > 0 ? most : JL_MAX_GROUP_CPUS;
-    int n = 0;
-
-    for (int i = first; i <= last; i++)
-        n += threads[i] = take(t->group[i].n_cores, &left);
-    return n;
+    pthread_once(&machine_once, read_once);
+    return &machine;
 }
 
-static void set_shares(const jl_topology *t, const double *speed, jl_placement *out)
-{
-    double sum = 0;
+/* ---- kinds */
 
-    for (int i = 0; i < t->n_groups; i++) {
-        const double s = speed && speed[i] > 0 ? speed[i] : t->group[i].speed;
-        out->share[i] = s * out->prefill[i];
-        sum += out->share[i];
-    }
-    for (int i = 0; i < t->n_groups && sum > 0; i++)
-        out->share[i] /= sum;
-}
-
-void jl_topology_place(const jl_topology *t, jl_placement_kind kind, const double *speed, int most,
-                       int decode_most, jl_placement *out)
+/* The last group is the thrifty kind, all before it are fast; a machine of one kind has no thrifty
+ * one. Groups of a kind are first .. last; false if there are none. */
+static bool groups_of(const jl_topology *t, jl_core_kind kind, int *first, int *last)
 {
     const int slow = t->n_groups - 1;
-    /* three kinds: the last is the thrifty one, the others are fast */
-    const int fast_last = slow > 0 ? slow - 1 : 0;
-    const char *why;
 
-    memset(out, 0, sizeof *out);
-    if (decode_most <= 0 || (most > 0 && most < decode_most))
-        decode_most = most;
-    if (kind == JL_PLACEMENT_EFFICIENCY && slow > 0) {
-        out->n_prefill = fill(t, slow, slow, most, out->prefill);
-        out->n_decode = fill(t, slow, slow, decode_most, out->decode);
-        out->thread_class = JL_CLASS_BACKGROUND;
-        why = "thrifty cores only";
-    } else if (kind == JL_PLACEMENT_EFFICIENCY) {
-        const int half = (t->group[0].n_cores + 1) / 2;
-        const int n = most > 0 && most < half ? most : half;
-        out->n_prefill = fill(t, 0, 0, n, out->prefill);
-        out->n_decode = fill(t, 0, 0, decode_most > 0 && decode_most < n ? decode_most : n,
-                             out->decode);
-        out->thread_class = JL_CLASS_UTILITY;
-        why = "one kind of cores: half of them";
-    } else {
-        const bool all = kind == JL_PLACEMENT_PERFORMANCE;
-        out->n_prefill = fill(t, 0, all ? slow : fast_last, most, out->prefill);
-        out->n_decode = fill(t, 0, fast_last, decode_most, out->decode);
-        why = slow == 0 ? "one kind of cores: all of them"
-              : all     ? "prefill on all cores, decode on the fast ones"
-                        : "fast cores: thrifty ones would be waited for in decode";
-    }
-    for (int i = 0; i < t->n_groups; i++) {
-        const int clusters = t->group[i].n_clusters;
-        out->n_matrix += out->prefill[i] < clusters ? out->prefill[i] : clusters;
-    }
-    set_shares(t, speed, out);
-    snprintf(out->why, sizeof out->why, "%s", why);
+    *first = kind == JL_CORES_THRIFTY ? slow : 0;
+    *last = kind == JL_CORES_FAST && slow > 0 ? slow - 1 : slow;
+    return kind != JL_CORES_THRIFTY || slow > 0;
 }
 
-int jl_topology_threads(void)
+int jl_topology_cores(const jl_topology *t, jl_core_kind kind)
 {
-    jl_topology t;
-    jl_placement p;
+    int first, last;
+    int n = 0;
 
-    jl_topology_read(&t);
-    jl_topology_place(&t, JL_PLACEMENT_BALANCED, NULL, jl_cpu_cores(), 0, &p);
-    return p.n_prefill;
+    if (!groups_of(t, kind, &first, &last))
+        return 0;
+    for (int i = first; i <= last; i++)
+        n += t->group[i].n_cores;
+    return n;
 }
 
-const char *jl_placement_name(jl_placement_kind kind)
+int jl_topology_cpus(const jl_topology *t, jl_core_kind kind, int *cpus, int cap)
 {
-    return kind == JL_PLACEMENT_PERFORMANCE  ? "performance"
-           : kind == JL_PLACEMENT_EFFICIENCY ? "efficiency"
-                                             : "balanced";
-}
+    int first, last;
+    int n = 0;
 
-const char *jl_thread_class_name(jl_thread_class c)
-{
-    return c == JL_CLASS_BACKGROUND ? "background"
-           : c == JL_CLASS_UTILITY  ? "utility"
-                                    : "user-initiated";
+    if (!groups_of(t, kind, &first, &last))
+        return 0;
+    for (int i = first; i <= last; i++)
+        for (int j = 0; j < t->group[i].n_listed && n < cap; j++)
+            cpus[n++] = t->group[i].cpu[j];
+    return n;
 }
 
 size_t jl_topology_describe(const jl_topology *t, char *text, size_t cap)

@@ -1,6 +1,5 @@
-/* Kinds of cores a machine has, and where work is put: how many threads of each kind, with which
- * share of the work, on which cores. Facts come from sysctl on Macs (`hw.perflevel*`) and from
- * /sys/devices/system/cpu on Linux; the planning is a pure function of them. */
+/* Kinds of cores a machine has. Facts come from sysctl on Macs (`hw.perflevel*`) and from
+ * /sys/devices/system/cpu on Linux; what is planned with them is in placement.h. */
 #ifndef JL_BASE_TOPOLOGY_H
 #define JL_BASE_TOPOLOGY_H
 
@@ -17,7 +16,8 @@ typedef struct {
     int n_cpus;      /* hardware threads */
     int n_clusters;  /* cores that share a second-level cache, and on Apple silicon an SME unit */
     double speed;    /* of a core, the fastest kind is 1; the system's figure, not a measurement */
-    uint16_t cpu[JL_MAX_GROUP_CPUS]; /* [n_cpus] numbers for affinity, whole cores first; Linux */
+    int n_listed;    /* of cpu: n_cpus on Linux, else 0 */
+    uint16_t cpu[JL_MAX_GROUP_CPUS]; /* numbers for affinity, whole cores first */
 } jl_core_group;
 
 typedef struct {
@@ -33,38 +33,21 @@ bool jl_topology_from_sysctl(jl_sysctl_fn *get, void *ctx, jl_topology *out);
 /* From a /sys tree ("/sys"). usable: processors of this process, ascending; n_usable 0: all that
  * are online. False if the tree describes no core. */
 bool jl_topology_from_sysfs(const char *sys, const int *usable, int n_usable, jl_topology *out);
-/* This machine, in what is left of it to this process; never fails. */
+/* This machine, in what is left of it to the calling thread; never fails. JOULE_SYSFS names another
+ * folder than /sys. */
 void jl_topology_read(jl_topology *out);
+/* As the process was started, read at the first call; binding the caller does not change it. */
+const jl_topology *jl_topology_machine(void);
 
-typedef enum {
-    JL_PLACEMENT_BALANCED = 0, /* fast cores */
-    JL_PLACEMENT_PERFORMANCE,  /* prefill on all cores, decode on the fast ones */
-    JL_PLACEMENT_EFFICIENCY,   /* thrifty cores */
-} jl_placement_kind;
+/* Fast ones and thrifty ones: P and E cores, big and little. Of three kinds the slowest is thrifty;
+ * where all are alike none is. */
+typedef enum { JL_CORES_ANY = 0, JL_CORES_FAST, JL_CORES_THRIFTY } jl_core_kind;
 
-/* macOS scheduling classes: BACKGROUND keeps threads on efficiency cores, the others prefer fast
- * ones. Linux uses affinity to the groups with threads. */
-typedef enum { JL_CLASS_USER_INITIATED = 0, JL_CLASS_UTILITY, JL_CLASS_BACKGROUND } jl_thread_class;
-
-typedef struct {
-    int n_prefill, n_decode;          /* threads */
-    int prefill[JL_MAX_GROUPS];       /* of each group, one per physical core */
-    int decode[JL_MAX_GROUPS];
-    double share[JL_MAX_GROUPS];      /* of prefill that a group's threads are good for; sum 1 */
-    int n_matrix;                     /* threads that may use SME at once: one per cluster */
-    jl_thread_class thread_class;
-    char why[256];
-} jl_placement;
-
-/* speed: measured speed of a core of each group, any unit; NULL: the topology's. most: threads at
- * most, 0 for any. decode_most: threads that saturate memory, 0 if unknown. */
-void jl_topology_place(const jl_topology *t, jl_placement_kind kind, const double *speed, int most,
-                       int decode_most, jl_placement *out);
-/* Threads of the balanced placement on this machine, within what a container may use; >= 1. */
-int jl_topology_threads(void);
-const char *jl_placement_name(jl_placement_kind kind);
-const char *jl_thread_class_name(jl_thread_class c);
-/* "4 Performance cores in 1 cluster, 6 Efficiency cores in 1 cluster (speed 0.46)". */
+int jl_topology_cores(const jl_topology *t, jl_core_kind kind); /* physical */
+/* Processors of a kind, at most cap, for affinity; returns how many, 0 where the system has no
+ * numbers for them or no core of that kind. */
+int jl_topology_cpus(const jl_topology *t, jl_core_kind kind, int *cpus, int cap);
+/* "4 x Performance (1 cluster, speed 1.00), 6 x Efficiency (1 cluster, speed 0.33)". */
 size_t jl_topology_describe(const jl_topology *t, char *text, size_t cap);
 
 #endif

@@ -5,8 +5,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/mem.h"
+#include "base/placement.h"
 #include "base/pool.h"
 #include "convert/plan.h"
 #include "quant/quant.h"
@@ -255,7 +255,7 @@ static jl_status check_plan(job *j, jl_error *err)
 
 static jl_status prepare(job *j, const char *path, jl_error *err)
 {
-    int n_threads = j->params->n_threads ? (int)j->params->n_threads : jl_cpu_cores();
+    int n_threads = j->params->n_threads ? (int)j->params->n_threads : jl_topology_threads();
 
     n_threads = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
     j->slice_bytes = SLICE_VALUES * sizeof(float);

@@ -200,6 +200,7 @@ static jl_status eval(jl_session *s, const jl_piece *pieces, size_t n_pieces,
             if (s->piece_done[i] < pieces[i].n_tokens)
                 JL_TRY(fill(s, &pieces[i], i, sink->fn != NULL, err));
         pace(s, JL_PACE_BEGIN);
+        jl_session_apply_use(s);
         if (sink->fn)
             JL_TRY(run_all(s, sink, done, err));
         else

@@ -6,7 +6,7 @@
 #include "backend/describe.h"
 #include "base/cpu.h"
 #include "base/file.h"
-#include "base/topology.h"
+#include "base/placement.h"
 #include "model/model.h"
 
 /* Groups of tensors a person thinks in. */
@@ -157,19 +157,52 @@ size_t jl_model_groups(const jl_model *m, jl_model_group *rows, size_t cap)
     return n;
 }
 
-/* Where threads go by default, and on which cores. */
+/* Threads by group: "4+6". */
+static void count_groups(const int *threads, int n_groups, char *text, size_t cap)
+{
+    size_t len = 0;
+
+    text[0] = '\0';
+    for (int i = 0; i < n_groups && len < cap; i++)
+        len += (size_t)snprintf(text + len, cap - len, "%s%d", i ? "+" : "", threads[i]);
+}
+
+/* Kinds of cores, and where each placement puts threads. */
 static size_t describe_placement(char *text, size_t cap)
 {
-    jl_topology t;
-    jl_placement p;
+    const jl_topology *t = jl_topology_machine();
     char groups[512];
 
-    jl_topology_read(&t);
-    jl_topology_place(&t, JL_PLACEMENT_BALANCED, NULL, jl_cpu_cores(), 0, &p);
-    jl_topology_describe(&t, groups, sizeof groups);
-    const int n = snprintf(text, cap, "core groups: %s\nthreads: %d (placement %s: %s)\n", groups,
-                           p.n_prefill, jl_placement_name(JL_PLACEMENT_BALANCED), p.why);
-    return n < 0 ? 0 : (size_t)n;
+    jl_topology_describe(t, groups, sizeof groups);
+    size_t len = (size_t)snprintf(text, cap, "core groups: %s\n", groups);
+    for (int kind = JL_PLACEMENT_BALANCED; kind <= JL_PLACEMENT_EFFICIENCY && len < cap; kind++) {
+        jl_thread_plan p;
+        char prefill[64], decode[64];
+        jl_thread_plan_session(t, (jl_placement)kind, 0, false, &p);
+        count_groups(p.prefill, t->n_groups, prefill, sizeof prefill);
+        count_groups(p.decode, t->n_groups, decode, sizeof decode);
+        len += (size_t)snprintf(text + len, cap - len,
+                                "placement %s%s: threads %s in prefill, %s in decode, class %s "
+                                "(%s)\n",
+                                jl_placement_name(p.kind), kind ? "" : ", the default", prefill,
+                                decode, jl_thread_class_name(p.thread_class), p.why);
+    }
+    return len < cap ? len : cap - 1;
+}
+
+/* Units for matrices that the processor has, and how many threads may share them. */
+static void describe_units(char *text, size_t cap)
+{
+    const unsigned f = jl_cpu_features();
+    jl_thread_plan p;
+
+    jl_thread_plan_session(jl_topology_machine(), JL_PLACEMENT_PERFORMANCE, 0, false, &p);
+    text[0] = '\0';
+    if (f & JL_CPU_SME)
+        snprintf(text, cap, "matrix units: %d of SME%s, one per cluster\n", p.n_matrix,
+                 f & JL_CPU_SME2 ? "2" : "");
+    else if (f & JL_CPU_AMX)
+        snprintf(text, cap, "matrix units: AMX, one per core\n");
 }
 
 size_t jl_describe_machine(char *text, size_t cap)
@@ -178,18 +211,21 @@ size_t jl_describe_machine(char *text, size_t cap)
     char kernels[512];
     char unused[512];
     char processor[128];
-    char placement[1024];
+    char placement[2048];
+    char units[128];
 
     jl_cpu_model(processor, sizeof processor);
     jl_cpu_names(jl_cpu_features(), features, sizeof features);
     jl_cpu_describe_kernels(kernels, sizeof kernels);
     jl_cpu_describe_unused(unused, sizeof unused);
     describe_placement(placement, sizeof placement);
+    describe_units(units, sizeof units);
     const int n = snprintf(
         text, cap,
-        "processor: %s\ncores: %d physical, %d logical\n%sfeatures: %s\nkernels: %s\n%s%s%s"
+        "processor: %s\ncores: %d physical, %d logical\n%s%sfeatures: %s\nkernels: %s\n%s%s%s"
         "memory: %.1f GiB total, %.1f GiB available\n",
-        processor, jl_cpu_cores(), jl_cpu_count(), placement, features[0] ? features : "none",
+        processor, jl_cpu_cores(), jl_cpu_count(), placement, units,
+        features[0] ? features : "none",
         kernels, unused[0] ? "note: " : "", unused, unused[0] ? "\n" : "",
         (double)jl_memory_total() / 1073741824.0, (double)jl_memory_available() / 1073741824.0);
     return n < 0 ? 0 : (size_t)n;

@@ -5,7 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
-#include "base/topology.h"
+#include "base/placement.h"
 
 enum {
     DEFAULT_CTX = 8192,
@@ -127,18 +127,27 @@ static jl_status default_ubatch(const jl_model *m, jl_session_params *p, jl_erro
     return JL_OK;
 }
 
+/* Threads and where they go; p->n_threads 0 becomes the plan's number. */
+static void plan_threads(jl_session_params *p, jl_thread_plan *plan)
+{
+    const unsigned features = jl_cpu_mask(jl_cpu_features(), p->cpu_mask, NULL);
+
+    jl_thread_plan_session(jl_topology_machine(), p->placement, (int)p->n_threads,
+                    features & JL_CPU_SME_ASKED, plan);
+    const uint32_t n = (uint32_t)jl_thread_plan_threads(plan);
+    p->n_threads = n < MAX_THREADS ? n : MAX_THREADS;
+}
+
 static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_session_params *p,
-                         jl_error *err)
+                         jl_thread_plan *plan, jl_error *err)
 {
     *p = in ? *in : (jl_session_params){0};
     if (!m->layers)
         return jl_fail(err, JL_INVALID, "the model was opened without weights (vocab_only)");
 
     const uint32_t ctx = m->hp.n_ctx_train < DEFAULT_CTX ? m->hp.n_ctx_train : DEFAULT_CTX;
-    const uint32_t cores = (uint32_t)jl_topology_threads();
     p->n_ctx = or_default(p->n_ctx, ctx);
     p->n_seq_max = or_default(p->n_seq_max, 1);
-    p->n_threads = or_default(p->n_threads, cores < MAX_THREADS ? cores : MAX_THREADS);
     p->n_logits_max = or_default(p->n_logits_max, p->n_seq_max);
     if (p->n_ctx > JL_MAX_CTX || p->n_ubatch > MAX_UBATCH || p->n_seq_max > MAX_SEQ ||
         p->n_threads > MAX_THREADS || p->n_logits_max > MAX_UBATCH)
@@ -147,6 +156,9 @@ static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_sess
                        "(at most %d tokens), %u sequences (at most %d), %u threads (at most %d)",
                        p->n_ctx, JL_MAX_CTX, p->n_ubatch, MAX_UBATCH, p->n_seq_max, MAX_SEQ,
                        p->n_threads, MAX_THREADS);
+    if ((unsigned)p->placement > JL_PLACEMENT_EFFICIENCY)
+        return jl_fail(err, JL_INVALID, "unknown placement %d", (int)p->placement);
+    plan_threads(p, plan);
     if ((unsigned)p->type_k > JL_KV_Q8_0 || (unsigned)p->type_v > JL_KV_Q8_0)
         return jl_fail(err, JL_INVALID, "unknown KV cache type");
     const uint64_t total = (uint64_t)p->n_ctx * p->n_seq_max;
@@ -162,8 +174,9 @@ jl_status jl_session_measure(const jl_model *m, const jl_session_params *params,
                              jl_error *err)
 {
     jl_session_params p;
+    jl_thread_plan plan;
 
-    JL_TRY(resolve(m, params, &p, err));
+    JL_TRY(resolve(m, params, &p, &plan, err));
     return measure(m, &p, out, err);
 }
 
@@ -171,8 +184,9 @@ static jl_status open_parts(jl_session *s, const jl_model *m, jl_error *err)
 {
     const jl_session_params *p = &s->params;
     const jl_kv_config kc = kv_config(p);
-    const jl_backend_limits limits = backend_limits(m, p);
+    jl_backend_limits limits = backend_limits(m, p);
 
+    limits.plan = s->plan;
     JL_TRY(jl_backend_cpu.open(&limits, &s->be, err));
     const uint64_t act_bytes =
         jl_activations_layout(m, p->n_ubatch, p->n_logits_max, NULL, &s->act);
@@ -201,7 +215,7 @@ jl_status jl_session_create(jl_model *m, const jl_session_params *params, jl_ses
     if (!s)
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
     s->m = m;
-    jl_status status = resolve(m, params, &s->params, err);
+    jl_status status = resolve(m, params, &s->params, &s->plan, err);
     if (status == JL_OK)
         status = open_parts(s, m, err);
     if (status != JL_OK) {
@@ -212,6 +226,7 @@ jl_status jl_session_create(jl_model *m, const jl_session_params *params, jl_ses
     jl_rope_inv_freq(&m->hp.rope, m->hp.head_dim, divisors, s->inv_freq, &s->mscale);
     jl_rope_inv_freq(&m->hp.rope_swa, m->hp.head_dim_swa, NULL, s->inv_freq_swa, &unused);
     s->n_threads_now = s->params.n_threads;
+    s->place = JL_USE_PLAN;
     s->n_ubatch_now = s->params.n_ubatch;
     *out = s;
     return JL_OK;
@@ -245,17 +260,30 @@ static uint32_t at_most(uint32_t value, uint32_t most)
     return value < most ? value : most;
 }
 
+/* Threads of the phase the micro-batch is in, where the plan says, unless jl_session_set_use said
+ * something else. */
+void jl_session_apply_use(jl_session *s)
+{
+    const int planned = s->pace_point.n_prompt ? s->plan.n_prefill : s->plan.n_decode;
+    const bool by_plan = s->place == JL_USE_PLAN;
+    const uint32_t n = by_plan && planned ? at_most((uint32_t)planned, s->n_threads_now)
+                                          : s->n_threads_now;
+
+    if (n != s->n_threads_used || s->place != s->place_used)
+        s->be->ops->use(s->be, n, s->place);
+    s->n_threads_used = n;
+    s->place_used = s->place;
+}
+
 void jl_session_set_use(jl_session *s, const jl_session_use *use)
 {
-    const int kind = (int)use->place - (int)JL_PLACE_ANY; /* jl_core_kind; below 0: as it is */
-    const uint32_t n_threads =
-        use->n_threads ? at_most(use->n_threads, s->params.n_threads) : s->n_threads_now;
-
+    if (use->n_threads)
+        s->n_threads_now = at_most(use->n_threads, s->params.n_threads);
     if (use->n_ubatch)
         s->n_ubatch_now = at_most(use->n_ubatch, s->params.n_ubatch);
-    if (n_threads != s->n_threads_now || kind >= 0)
-        s->be->ops->use(s->be, n_threads, kind);
-    s->n_threads_now = n_threads;
+    if (use->place != JL_PLACE_KEEP)
+        s->place = (int)use->place - (int)JL_PLACE_ANY; /* jl_core_kind */
+    jl_session_apply_use(s);
 }
 
 void jl_session_set_pace(jl_session *s, jl_pace_fn *fn, void *ctx)

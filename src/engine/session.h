@@ -39,7 +39,14 @@ struct jl_session {
     jl_pace_fn *pace; /* NULL: none */
     void *pace_ctx;
     jl_pace_point pace_point; /* of the micro-batch being computed */
-    uint32_t n_threads_now, n_ubatch_now;
+    jl_thread_plan plan;
+    uint32_t n_threads_now, n_ubatch_now; /* at most */
+    int place;                            /* jl_core_kind, or JL_USE_PLAN */
+    uint32_t n_threads_used;              /* by the backend; 0: not told yet */
+    int place_used;
 };
+
+/* Tells the backend threads and place for the micro-batch at hand. */
+void jl_session_apply_use(jl_session *s);
 
 #endif

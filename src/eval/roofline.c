@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "backend/peak.h"
-#include "base/cpu.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/placement.h"
 #include "base/pool.h"
 #include "joule/bench.h"
 
@@ -53,7 +53,7 @@ static double best_seconds(jl_pool *pool, jl_task_fn *fn, peak_job *job)
 
 jl_status jl_roofline_measure(uint32_t n_threads, jl_roofline *out, jl_error *err)
 {
-    const uint32_t n = n_threads ? n_threads : (uint32_t)jl_cpu_cores();
+    const uint32_t n = n_threads ? n_threads : (uint32_t)jl_topology_threads();
     const jl_pool_config config = {.n_threads = (int)n, .spin_us = 50};
     static peak_job job;
     jl_pool *pool;

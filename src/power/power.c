@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/cpu.h"
-#include "base/cpu_kind.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/placement.h"
 #include "power/nvml.h"
 
 /* ---- opening ---------------------------------------------------------------------------- */

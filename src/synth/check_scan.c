@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/mem.h"
+#include "base/placement.h"
 #include "base/pool.h"
 #include "quant/quant.h"
 #include "synth/check.h"
@@ -100,7 +100,7 @@ static jl_status scan_all(scanner *z, jl_error *err)
 jl_status jl_check_scan(const jl_check *c, jl_error *err)
 {
     scanner z = {.c = c};
-    const int n = c->params->n_threads ? (int)c->params->n_threads : jl_cpu_cores();
+    const int n = c->params->n_threads ? (int)c->params->n_threads : jl_topology_threads();
     const jl_pool_config config = {.n_threads = n < 1 ? 1 : n};
 
     JL_TRY(jl_pool_create(&config, &z.pool, err));

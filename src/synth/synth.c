@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/mem.h"
+#include "base/placement.h"
 #include "base/pool.h"
 #include "quant/random.h"
 #include "synth/fill.h"
@@ -112,7 +112,7 @@ static jl_status write_all(synth *s, const char *path, jl_error *err)
 {
     const jl_synth_params *p = s->params;
     jl_synth_size size;
-    const int n_threads = p->n_threads ? (int)p->n_threads : jl_cpu_cores();
+    const int n_threads = p->n_threads ? (int)p->n_threads : jl_topology_threads();
 
     measure(&s->plan, &size);
     s->total = size.tensor_bytes;

@@ -34,4 +34,33 @@ exits 0 "doctor" doctor
 for key in processor cores features kernels memory "bundled model"; do
     grep -q "^$key: ." "$T/out" && pass "doctor tells $key" || fail "doctor tells $key" "$(out)"
 done
+for kind in "balanced, the default" performance efficiency; do
+    grep -q "^placement $kind: threads [0-9]" "$T/out" && pass "doctor tells placement $kind" ||
+        fail "doctor tells placement $kind" "$(out)"
+done
+
+# Two kinds of cores, described by a tree of files: every second processor is a slow one.
+cpu=0
+while [ $cpu -lt "$(getconf _NPROCESSORS_CONF)" ]; do
+    mkdir -p "$T/sys/devices/system/cpu/cpu$cpu"
+    echo $((1024 - cpu % 2 * 600)) >"$T/sys/devices/system/cpu/cpu$cpu/cpu_capacity"
+    cpu=$((cpu + 1))
+done
+if [ "$(uname -s)" = Linux ] && [ $cpu -ge 2 ]; then
+    JOULE_SYSFS=$T/sys
+    export JOULE_SYSFS
+    run doctor
+    grep -q "^core groups: .* x capacity 1024 .*, .* x capacity 424 .*speed 0.41" "$T/out" &&
+        pass "both kinds are seen" || fail "both kinds are seen" "$(out)"
+    grep -q "^placement efficiency: threads 0+[0-9]* in prefill, .* background" "$T/out" &&
+        pass "the thrifty ones have a placement" || fail "the thrifty ones have a placement" "$(out)"
+    run run --raw -q -m "$M" --temp 0 -n 12 -p "Once upon a time there was"
+    cp "$T/out" "$T/balanced"
+    for placement in performance efficiency; do
+        run run --raw -q -m "$M" --temp 0 -n 12 -p "Once upon a time there was" --placement $placement
+        same "the same text with placement $placement" "$T/balanced" "$T/out"
+    done
+    unset JOULE_SYSFS
+fi
+exits 2 "a placement that is none" run --raw -q -m "$M" -n 1 -p Hello --placement sideways
 finish

@@ -101,6 +101,7 @@ static jl_status cpu_open(const jl_backend_limits *limits, jl_backend **out, jl_
         return jl_fail(err, JL_NO_MEMORY, "no memory for the CPU backend");
     c->base.ops = &jl_backend_cpu;
     c->limits = *limits;
+    c->place = JL_USE_KEEP;
 
     jl_arena arena = {0};
     jl_status s = choose_kernels(c, err);
@@ -154,28 +155,34 @@ static void cpu_buffer_free(jl_buffer *buf)
     jl_free(buf);
 }
 
-static void bind_thread(void *ctx, int ith, int nth)
+void jl_cpu_bind_thread(void *ctx, int ith, int nth)
 {
-    (void)ith;
+    const cpu_backend *c = ctx;
+
     (void)nth;
-    jl_cpu_bind(*(const jl_core_kind *)ctx);
+    if (c->place == JL_USE_PLAN)
+        jl_thread_plan_bind(&c->limits.plan, ith);
+    else
+        jl_cpu_bind((jl_core_kind)c->place);
 }
 
-/* Threads that were not in use keep an old binding, so binding is repeated when more are used. */
+/* Threads that were not in use keep an old binding, so binding is repeated when more are used. The
+ * first time with a plan of several kinds of cores, the kinds are measured, too. */
 static void cpu_use(jl_backend *be, uint32_t n_threads, int kind)
 {
     cpu_backend *c = cpu_of(be);
     const int before = jl_pool_n_threads(c->pool);
-    jl_core_kind wanted = kind < 0 ? c->core_kind : (jl_core_kind)kind;
+    const bool moves = kind != JL_USE_KEEP && kind != c->place;
 
     if (n_threads)
         jl_pool_use(c->pool, (int)n_threads);
     const bool more = jl_pool_n_threads(c->pool) > before;
-    if (wanted == c->core_kind && !(more && c->bound))
-        return;
-    c->bound = true;
-    c->core_kind = wanted;
-    jl_pool_run(c->pool, bind_thread, &wanted);
+    if (moves)
+        c->place = kind;
+    if (moves || (more && c->place != JL_USE_KEEP))
+        jl_pool_run(c->pool, jl_cpu_bind_thread, c);
+    if (c->place == JL_USE_PLAN && !c->measured)
+        jl_cpu_measure_groups(c);
 }
 
 static jl_status cpu_wait(jl_backend *be, jl_error *err)
@@ -202,8 +209,13 @@ static void cpu_copy(jl_buffer *buf, uint64_t dst, uint64_t src, uint64_t n_byte
 static size_t cpu_describe(const jl_backend *be, char *text, size_t cap)
 {
     const cpu_backend *c = (const cpu_backend *)be;
-    const int n =
-        snprintf(text, cap, "CPU, %u threads, %s kernels", c->limits.n_threads, c->k.name);
+    const jl_thread_plan *p = &c->limits.plan;
+    char where[64] = "";
+
+    if (p->kind != JL_PLACEMENT_BALANCED)
+        snprintf(where, sizeof where, ", placement %s", jl_placement_name(p->kind));
+    const int n = snprintf(text, cap, "CPU, %u threads%s, %s kernels", c->limits.n_threads, where,
+                           c->k.name);
 
     return n < 0 ? 0 : (size_t)n;
 }

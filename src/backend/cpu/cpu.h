@@ -5,7 +5,6 @@
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "base/mem.h"
-#include "base/cpu_kind.h"
 #include "base/pool.h"
 
 /* Quantised activation rows [n][n_in]. */
@@ -26,8 +25,8 @@ typedef struct {
     jl_cpu_kernels k;
     unsigned features;
     jl_pool *pool;
-    jl_core_kind core_kind; /* threads are bound to, once bound is set */
-    bool bound;
+    bool measured; /* speeds of the plan's groups */
+    int place; /* jl_core_kind or JL_USE_PLAN: where threads are bound to; JL_USE_KEEP: not bound */
     jl_queue queue;
 
     void *block; /* one mapping holds everything below */
@@ -55,6 +54,12 @@ typedef struct {
 static inline cpu_backend *cpu_of(jl_backend *be)
 {
     return (cpu_backend *)be;
+}
+/* For jl_queue_take_piece: threads of slower cores take smaller pieces. */
+static inline int cpu_parts(const cpu_backend *c, int ith, int nth)
+{
+    return c->place == JL_USE_PLAN && nth > 1 ? jl_thread_plan_parts(&c->limits.plan, ith, nth)
+                                              : nth;
 }
 static inline void *cpu_mm_scratch(const cpu_backend *c, int ith)
 {
@@ -132,5 +137,9 @@ void jl_cpu_attention(jl_backend *be, const jl_tensor *q, const jl_kv_layer *kv,
 /* ops_moe.c */
 void jl_cpu_router(jl_backend *be, const jl_router_args *a);
 void jl_cpu_experts(jl_backend *be, const jl_experts_args *a);
+
+void jl_cpu_bind_thread(void *backend, int ith, int nth); /* a task: to where c->place says */
+/* Measures the groups of the plan, if threads are bound to several, and sets its shares. */
+void jl_cpu_measure_groups(cpu_backend *c);
 
 #endif

@@ -78,7 +78,8 @@ static void mm_pieces(void *ctx, int ith, int nth)
 
     for (;;) {
         const jl_range piece =
-            jl_queue_take_piece(&m->c->queue, m->n_units, m->split.most, nth);
+            jl_queue_take_piece(&m->c->queue, m->n_units, m->split.most,
+                                                    cpu_parts(m->c, ith, nth));
         if (piece.begin == piece.end)
             return;
         mm_piece(m, piece, ith);

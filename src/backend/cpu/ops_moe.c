@@ -201,7 +201,8 @@ static void gate_up_pieces(void *ctx, int ith, int nth)
     const size_t n_units = per_expert * m->c->n_busy;
 
     for (;;) {
-        jl_range piece = jl_queue_take_piece(&m->c->queue, n_units, m->split.most, nth);
+        jl_range piece = jl_queue_take_piece(&m->c->queue, n_units, m->split.most,
+                                                    cpu_parts(m->c, ith, nth));
         if (piece.begin == piece.end)
             return;
         while (piece.begin < piece.end) {
@@ -253,7 +254,8 @@ static void down_pieces(void *ctx, int ith, int nth)
     const size_t n_units = cpu_n_units(&m->split, m->n_embd);
 
     for (;;) {
-        const jl_range piece = jl_queue_take_piece(&m->c->queue, n_units, m->split.most, nth);
+        const jl_range piece = jl_queue_take_piece(&m->c->queue, n_units, m->split.most,
+                                                    cpu_parts(m->c, ith, nth));
         if (piece.begin == piece.end)
             return;
         const uint32_t row = (uint32_t)piece.begin * m->split.unit;
