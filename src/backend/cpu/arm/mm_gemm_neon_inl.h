@@ -22,15 +22,25 @@ enum {
     PAIRS = (MAX_COLS + 1) / 2,
 };
 
-/* Expanded weights, groups of 8 rows. A block of a group is [8 k4][2][4 rows][4 k] or, for smmla,
- * [4 k8][4][2 rows][8 k]; scales are vectors that match the accumulators. */
+/* A block of 8 rows: [8 k4][2][4 rows][4 k] or, for smmla, [4 k8][4][2 rows][8 k]; scales are
+ * vectors that match the accumulators. What a block's step reads lies behind one pointer. */
 typedef struct {
-    int8_t w[GROUPS][TILE_BLOCKS][8 * 32];
-    float dw[GROUPS][TILE_BLOCKS][ACC_ROWS][4], mw[GROUPS][TILE_BLOCKS][ACC_ROWS][4];
+    int8_t w[8 * 32];
+    float dw[ACC_ROWS][4];
+} mm_weights;
+
+/* smmla: a block of columns in pairs; lane i of a scale vector belongs to column i % 2. */
+typedef struct {
+    int8_t q[4][PAIRS][16];
+    float da[PAIRS][4];
+} mm_acts;
+
+/* Expanded weights, groups of 8 rows, and columns. */
+typedef struct {
+    mm_weights w[GROUPS][TILE_BLOCKS];
+    float mw[GROUPS][TILE_BLOCKS][ACC_ROWS][4];
     int32_t sc[GROUPS][TILE_BLOCKS][2][ACC_ROWS][4], mn[GROUPS][TILE_BLOCKS][2][ACC_ROWS][4];
-    /* smmla: columns in pairs; lane i of a vector belongs to column i % 2 */
-    int8_t q[TILE_BLOCKS][4][PAIRS][16];
-    float da[TILE_BLOCKS][PAIRS][4];
+    mm_acts q[TILE_BLOCKS];
     int32_t sum[TILE_BLOCKS][2][PAIRS][4];
 } mm_tile;
 
@@ -108,7 +118,7 @@ ALWAYS void put_ints(int32x4_t v, int32_t out[][4], int g)
 ALWAYS void put_scale(bool has_min, bool halves, const mm_scale *s, mm_tile *t, size_t group,
                       size_t b, int g)
 {
-    put_floats(s->dw, t->dw[group][b], g);
+    put_floats(s->dw, t->w[group][b].dw, g);
     if (has_min)
         put_floats(s->mw, t->mw[group][b], g);
     for (int i = 0; i < 2 && halves; i++) {
@@ -140,8 +150,8 @@ ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first,
                 w[0][i] = row[0];
                 w[1][i] = row[1];
             }
-            put_weights(w[0], t->w[group][b + (size_t)ib], g, 0);
-            put_weights(w[1], t->w[group][b + (size_t)ib], g, 1);
+            put_weights(w[0], t->w[group][b + (size_t)ib].w, g, 0);
+            put_weights(w[1], t->w[group][b + (size_t)ib].w, g, 1);
             f->scale(&h, ib, &s);
             put_scale(f->has_min, f->halves, &s, t, group, b + (size_t)ib, g);
         }
@@ -167,8 +177,8 @@ ALWAYS void expand_unpacked(jl_unpack32_fn *unpack, size_t bytes, bool halves, c
             sc[1][i] = out.sc[1];
         }
         const mm_scale s = {.dw = vld1q_f32(dw), .sc = {vld1q_s32(sc[0]), vld1q_s32(sc[1])}};
-        put_weights(w[0], t->w[group][b], g, 0);
-        put_weights(w[1], t->w[group][b], g, 1);
+        put_weights(w[0], t->w[group][b].w, g, 0);
+        put_weights(w[1], t->w[group][b].w, g, 1);
         put_scale(false, halves, &s, t, group, b, g);
     }
 }
@@ -177,31 +187,54 @@ ALWAYS void expand_unpacked(jl_unpack32_fn *unpack, size_t bytes, bool halves, c
 
 enum { MAX_ACC = SMMLA ? PAIRS : MAX_COLS };
 
+/* The step of smmla has 24 registers of sums and 8 left for operands. Compilers do not pair the
+ * loads then (the unpaired half would be a tenth of the loop) and move them up until sums are
+ * spilled, so LOAD_PAIR is two loads in one instruction, and KEEP says: these sums are complete
+ * here, before any later LOAD_PAIR. `of` is what p points into. */
+#if SMMLA
+#define LOAD_PAIR(a, b, p, at, of)                                                                 \
+    __asm__ volatile("ldp %q0, %q1, [%2, %3]"                                                      \
+                     : "=w"(a), "=w"(b)                                                            \
+                     : "r"(p), "i"(at), "m"(*(const of *)(p)))
+#define KEEP(v) __asm__ volatile("" : "+w"(v))
+#else
+#define KEEP(v) ((void)0)
+#endif
+
 /* Sums of weights 16 h .. 16 h + 15. */
 ALWAYS void gemm_sums(const gemm_part *g, size_t b, int C, int h,
                       int32x4_t isum[ACC_ROWS][MAX_ACC])
 {
-    const int8_t *w = g->tile->w[g->group][b] + 128 * h;
-
 #if SMMLA
+    const mm_weights *w = &g->tile->w[g->group][b];
+    const mm_acts *q = &g->tile->q[b];
+    int8x16_t qv[2][PAIRS];
 #pragma GCC unroll 2
     for (int k = 0; k < 2; k++) {
-        const int8_t *q = g->tile->q[b][2 * h + k][0];
-        int8x16_t wv[ACC_ROWS];
-        int8x16_t qv[PAIRS];
-#pragma GCC unroll 4
-        for (int r = 0; r < ACC_ROWS; r++)
-            wv[r] = vld1q_s8(w + 64 * k + 16 * r);
+        const int at = (2 * h + k) * 16 * PAIRS;
+        if (C == 1)
+            qv[k][0] = vld1q_s8(q->q[2 * h + k][0]);
+        else if (C == 2 || k == 0)
+            LOAD_PAIR(qv[k][0], qv[k][1], q, at, mm_acts);
+        if (C == 3 && k == 0) /* an odd number each: the third comes with the next k's first */
+            LOAD_PAIR(qv[0][2], qv[1][0], q, at + 32, mm_acts);
+        else if (C == 3)
+            LOAD_PAIR(qv[1][1], qv[1][2], q, at + 16, mm_acts);
+#pragma GCC unroll 2
+        for (int r = 0; r < ACC_ROWS; r += 2) {
+            int8x16_t wv[2];
+            LOAD_PAIR(wv[0], wv[1], w, 128 * h + 64 * k + 16 * r, mm_weights);
 #pragma GCC unroll 3
-        for (int c = 0; c < C; c++)
-            qv[c] = vld1q_s8(q + 16 * c);
-#pragma GCC unroll 3
-        for (int c = 0; c < C; c++)
-#pragma GCC unroll 4
-            for (int r = 0; r < ACC_ROWS; r++)
-                isum[r][c] = vmmlaq_s32(isum[r][c], wv[r], qv[c]);
+            for (int c = 0; c < C; c++) {
+                isum[r][c] = vmmlaq_s32(isum[r][c], wv[0], qv[k][c]);
+                isum[r + 1][c] = vmmlaq_s32(isum[r + 1][c], wv[1], qv[k][c]);
+                KEEP(isum[r][c]);
+                KEEP(isum[r + 1][c]);
+            }
+        }
     }
 #else
+    const int8_t *w = g->tile->w[g->group][b].w + 128 * h;
     int8x16_t qv[MAX_COLS];
 #pragma GCC unroll 6
     for (int c = 0; c < C; c++)
@@ -230,10 +263,35 @@ ALWAYS void gemm_sums(const gemm_part *g, size_t b, int C, int h,
 #endif
 }
 
-/* v * activation scale of accumulator column c */
-ALWAYS float32x4_t times_da(const gemm_part *g, size_t b, int c, float32x4_t v)
+/* Activation scales of the accumulator columns. */
+ALWAYS void load_da(const gemm_part *g, size_t b, int C, float32x4_t da[MAX_ACC])
 {
-    return SMMLA ? vmulq_f32(v, vld1q_f32(g->tile->da[b][c])) : vmulq_n_f32(v, g->col[c].d[b]);
+#if SMMLA
+    const mm_acts *q = &g->tile->q[b];
+
+    if (C > 1)
+        LOAD_PAIR(da[0], da[1], q, 4 * 16 * PAIRS, mm_acts);
+#pragma GCC unroll 3
+    for (int c = C > 1 ? 2 : 0; c < C; c++)
+        da[c] = vld1q_f32(q->da[c]);
+#else
+#pragma GCC unroll 6
+    for (int c = 0; c < C; c++)
+        da[c] = vdupq_n_f32(g->col[c].d[b]);
+#endif
+}
+
+/* Weight scales of accumulator rows r and r + 1. */
+ALWAYS void load_dw(const gemm_part *g, size_t b, int r, float32x4_t dw[2])
+{
+    const mm_weights *w = &g->tile->w[g->group][b];
+
+#if SMMLA
+    LOAD_PAIR(dw[0], dw[1], w, 256 + 16 * r, mm_weights);
+#else
+    dw[0] = vld1q_f32(w->dw[r]);
+    dw[1] = vld1q_f32(w->dw[r + 1]);
+#endif
 }
 
 /* sums of the activations' half h as a vector */
@@ -243,7 +301,7 @@ ALWAYS int32x4_t half_sum(const gemm_part *g, size_t b, int c, int h)
 }
 
 ALWAYS float32x4_t add_min(const mm_kind *f, const gemm_part *g, size_t b, int r, int c,
-                           float32x4_t acc)
+                           float32x4_t da, float32x4_t acc)
 {
     const mm_tile *t = g->tile;
     int32x4_t s0 = half_sum(g, b, c, 0);
@@ -254,7 +312,7 @@ ALWAYS float32x4_t add_min(const mm_kind *f, const gemm_part *g, size_t b, int r
         s1 = vmulq_s32(s1, vld1q_s32(t->mn[g->group][b][1][r]));
     }
     const float32x4_t msum = vcvtq_f32_s32(vaddq_s32(s0, s1));
-    return vfmaq_f32(acc, msum, times_da(g, b, c, vld1q_f32(t->mw[g->group][b][r])));
+    return vfmaq_f32(acc, msum, vmulq_f32(vld1q_f32(t->mw[g->group][b][r]), da));
 }
 
 ALWAYS void gemm_step(const mm_kind *f, const gemm_part *g, size_t b, int C,
@@ -263,6 +321,8 @@ ALWAYS void gemm_step(const mm_kind *f, const gemm_part *g, size_t b, int C,
     const mm_tile *t = g->tile;
     int32x4_t isum[ACC_ROWS][MAX_ACC];
     int32x4_t first[ACC_ROWS][MAX_ACC];
+    float32x4_t dw[2];
+    float32x4_t da[MAX_ACC];
 
 #pragma GCC unroll 2
     for (int h = 0; h < 2; h++) {
@@ -277,18 +337,24 @@ ALWAYS void gemm_step(const mm_kind *f, const gemm_part *g, size_t b, int C,
             }
         gemm_sums(g, b, C, h, isum);
     }
+    load_da(g, b, C, da);
 #pragma GCC unroll 4
-    for (int r = 0; r < ACC_ROWS; r++)
+    for (int r = 0; r < ACC_ROWS; r++) {
+        if (r % 2 == 0)
+            load_dw(g, b, r, dw);
 #pragma GCC unroll 6
         for (int c = 0; c < C; c++) {
             int32x4_t s = isum[r][c];
             if (f->halves)
                 s = vmlaq_s32(first[r][c], s, vld1q_s32(t->sc[g->group][b][1][r]));
-            acc[r][c] = vfmaq_f32(acc[r][c], vcvtq_f32_s32(s),
-                                  times_da(g, b, c, vld1q_f32(t->dw[g->group][b][r])));
+            float32x4_t d = vmulq_f32(dw[r % 2], da[c]);
+            KEEP(d);
+            acc[r][c] = vfmaq_f32(acc[r][c], vcvtq_f32_s32(s), d);
             if (f->has_min)
-                acc[r][c] = add_min(f, g, b, r, c, acc[r][c]);
+                acc[r][c] = add_min(f, g, b, r, c, da[c], acc[r][c]);
+            KEEP(acc[r][c]);
         }
+    }
 }
 
 /* y of the group to accumulators and back. */
@@ -354,13 +420,13 @@ ALWAYS void pack_columns(const mm_kind *f, const gemm_part *g, int n_pairs)
             for (int h = 0; h < 2; h++) {
                 const int8x16_t qx = vld1q_s8(x->q + 32 * b + 16 * h);
                 const int8x16_t qy = vld1q_s8(y->q + 32 * b + 16 * h);
-                vst1q_s8(t->q[b][2 * h][c], zip64(qx, qy, 0));
-                vst1q_s8(t->q[b][2 * h + 1][c], zip64(qx, qy, 1));
+                vst1q_s8(t->q[b].q[2 * h][c], zip64(qx, qy, 0));
+                vst1q_s8(t->q[b].q[2 * h + 1][c], zip64(qx, qy, 1));
                 for (int i = 0; i < 4 && f->has_min; i++)
                     t->sum[b][h][c][i] = (i % 2 ? y : x)->sum[2 * b + (size_t)h];
             }
             const float32x4_t d = vsetq_lane_f32(y->d[b], vdupq_n_f32(x->d[b]), 1);
-            vst1q_f32(t->da[b][c], vsetq_lane_f32(y->d[b], d, 3));
+            vst1q_f32(t->q[b].da[c], vsetq_lane_f32(y->d[b], d, 3));
         }
     }
 }
