@@ -1,5 +1,6 @@
-/* Products of every weight type against the scalar definition, bit for bit, on every Arm bundle of
- * this processor: a few shapes, quick enough for an emulator. tests/kernels is thorough. */
+/* Products of every weight type against the scalar definition, bit for bit: a few shapes, quick
+ * enough for an emulator. tests/kernels is thorough. mm_bits BUNDLE...: those bundles, which the
+ * processor must have; without any, all that it has. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,11 @@
 
 /* rows, weights per row, columns; more blocks than a tile, odd edges, one column */
 static const size_t shapes[][3] = {{9, 256, 1}, {19, 2304, 7}, {3, 512, 2}, {70, 256, 5}};
-static const char *const bundles[] = {"neon", "dotprod", "i8mm", "sme", "sme2"};
-enum { N_SHAPES = sizeof shapes / sizeof *shapes, N_BUNDLES = sizeof bundles / sizeof *bundles };
+static const char *const all_bundles[] = {"neon", "dotprod", "i8mm", "sme", "sme2"};
+enum {
+    N_SHAPES = sizeof shapes / sizeof *shapes,
+    N_BUNDLES = sizeof all_bundles / sizeof *all_bundles
+};
 
 typedef struct {
     jl_mm_args args;
@@ -80,23 +84,36 @@ static bool same(problem *p, jl_type type, const jl_cpu_kernels *k)
     return memcmp(p->y, p->expected, n_bytes) == 0;
 }
 
-int main(void)
+/* The kernels of a bundle, false if this processor or this build lacks it. */
+static bool has(const char *bundle, jl_cpu_kernels *k)
+{
+    jl_cpu_kernels_init(k, jl_cpu_mask(jl_cpu_features(), bundle, NULL));
+    return strcmp(k->name, bundle) == 0;
+}
+
+int main(int argc, char **argv)
 {
     jl_cpu_kernels scalar;
+    jl_cpu_kernels k;
+    const char *const *bundles = argc > 1 ? (const char *const *)argv + 1 : all_bundles;
+    const size_t n_bundles = argc > 1 ? (size_t)argc - 1 : (size_t)N_BUNDLES;
     int n = 0;
     int bad = 0;
 
+    for (size_t b = 0; argc > 1 && b < n_bundles; b++)
+        if (!has(bundles[b], &k)) {
+            printf("%s is not here\n", bundles[b]);
+            return 1;
+        }
     jl_cpu_kernels_scalar(&scalar);
     for (uint32_t t = 0; t < JL_TYPE_MAX; t++)
         for (size_t s = 0; s < N_SHAPES && jl_type_get(t)->is_weight; s++) {
             problem p;
             problem_new(&p, (jl_type)t, shapes[s]);
             scalar.mm[t](&p.args);
-            for (size_t b = 0; b < N_BUNDLES; b++) {
-                jl_cpu_kernels k;
-                jl_cpu_kernels_init(&k, jl_cpu_mask(jl_cpu_features(), bundles[b], NULL));
-                if (strcmp(k.name, bundles[b]) != 0)
-                    continue; /* not on this processor */
+            for (size_t b = 0; b < n_bundles; b++) {
+                if (!has(bundles[b], &k))
+                    continue;
                 n++;
                 if (same(&p, (jl_type)t, &k))
                     continue;
@@ -107,5 +124,5 @@ int main(void)
             problem_free(&p);
         }
     printf("%d products, %d differ\n", n, bad);
-    return bad > 0;
+    return bad > 0 || n == 0;
 }
