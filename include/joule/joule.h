@@ -133,6 +133,7 @@ typedef struct {
     /* Called between layers and micro-batches with tokens done of this call. Must be quick. */
     void (*progress)(void *ctx, size_t n_done, size_t n_total);
     void *progress_ctx;
+    uint32_t n_beside; /* tokens jl_session_eval_beside takes at once; 0: it is not used */
 } jl_session_params;
 
 /* Memory a session needs, in bytes, known before anything is allocated. */
@@ -259,14 +260,25 @@ JL_API void jl_session_set_use(jl_session *session, const jl_session_use *use);
 /* Where a running eval is when it calls the pace function, on its own thread and outside of any
  * work that is shared by threads. The function may sleep (briefly: a cancelled eval returns after
  * it) and may call jl_session_set_use. */
-typedef enum { JL_PACE_BEGIN, JL_PACE_LAYER, JL_PACE_END } jl_pace_where;
+typedef enum { JL_PACE_BEGIN, JL_PACE_LAYER, JL_PACE_END, JL_PACE_BESIDE } jl_pace_where;
 typedef struct {
-    jl_pace_where where; /* a micro-batch begins, finished a layer, ended */
+    jl_pace_where where; /* a micro-batch begins, finished a layer, ended; BESIDE: another one was
+                          * computed whole while the first paused */
     uint32_t n_prompt;   /* its tokens of pieces longer than one token */
     uint32_t n_decode;   /* its tokens that continue a sequence one by one */
 } jl_pace_point;
 typedef void jl_pace_fn(void *ctx, jl_session *session, const jl_pace_point *at);
 JL_API void jl_session_set_pace(jl_session *session, jl_pace_fn *fn, void *ctx); /* NULL: none */
+
+/* Called between the layers of an eval, on its thread: a long eval pauses, so that others need not
+ * wait for its end. The function may call jl_session_eval_beside, jl_session_logits, and what works
+ * on sequences other than those of the eval. NULL: none. */
+typedef void jl_between_fn(void *ctx, jl_session *session);
+JL_API void jl_session_set_between(jl_session *session, jl_between_fn *fn, void *ctx);
+/* As jl_session_eval, for other sequences than those of the eval that pauses; n_beside pieces at
+ * most. jl_session_cancel does not reach it. JL_INVALID outside of a between function. */
+JL_API JL_MUST_CHECK jl_status jl_session_eval_beside(jl_session *session, const jl_piece *pieces,
+                                                      size_t n_pieces, jl_error *err);
 
 /* One line about the device and the kernels in use; returns the length. */
 JL_API size_t jl_session_describe(const jl_session *session, char *text, size_t cap);

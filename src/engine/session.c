@@ -43,7 +43,7 @@ static jl_backend_limits backend_limits(const jl_model *m, const jl_session_para
     jl_backend_limits l = {
         .n_threads = p->n_threads,
         .cpu_mask = p->cpu_mask,
-        .n_tokens = max_u32(p->n_ubatch, p->n_logits_max),
+        .n_tokens = max_u32(max_u32(p->n_ubatch, p->n_logits_max), p->n_beside),
         .n_head = hp->n_head,
         .n_head_kv_min = hp->n_head,
         .head_dim = max_u32(hp->head_dim, hp->head_dim_swa),
@@ -64,24 +64,50 @@ static jl_backend_limits backend_limits(const jl_model *m, const jl_session_para
     return l;
 }
 
-static void layout(jl_session *s, const jl_model *m, jl_arena *arena)
-{
-    const jl_session_params *p = &s->params;
-    const uint64_t n = max_u32(p->n_ubatch, p->n_logits_max);
-    jl_ubatch *ub = &s->ub;
+/* Most tokens, pieces and rows of logits of a lane. */
+typedef struct {
+    uint32_t n_tokens, n_pieces, n_rows;
+} lane_size;
 
-    s->inv_freq = jl_arena_take(arena, m->hp.head_dim / 2 * sizeof(float));
-    s->inv_freq_swa = jl_arena_take(arena, m->hp.head_dim_swa / 2 * sizeof(float));
+static lane_size size_of(const jl_session_params *p, int lane)
+{
+    if (lane == JL_LANE_BESIDE)
+        return (lane_size){p->n_beside, p->n_beside, p->n_beside};
+    return (lane_size){p->n_ubatch, p->n_seq_max, p->n_logits_max};
+}
+
+static void layout_lane(jl_lane *l, const jl_model *m, lane_size size, jl_arena *arena)
+{
+    const uint64_t n = max_u32(size.n_tokens, size.n_rows);
+    jl_ubatch *ub = &l->ub;
+
     ub->tokens = jl_arena_take(arena, n * sizeof *ub->tokens);
     ub->pos = jl_arena_take(arena, n * sizeof *ub->pos);
     for (int g = 0; g < JL_KV_GROUPS; g++)
         ub->pages[g] = jl_arena_take(arena, n * sizeof *ub->pages[g]);
     ub->out_rows = jl_arena_take(arena, n * sizeof *ub->out_rows);
     ub->out_piece = jl_arena_take(arena, n * sizeof *ub->out_piece);
-    s->piece_done = jl_arena_take(arena, p->n_seq_max * sizeof *s->piece_done);
-    s->piece_before = jl_arena_take(arena, p->n_seq_max * sizeof *s->piece_before);
-    s->logits_row = jl_arena_take(arena, p->n_logits_max * sizeof *s->logits_row);
-    s->logits = jl_arena_take(arena, (uint64_t)p->n_logits_max * m->hp.n_vocab * sizeof(float));
+    l->piece_done = jl_arena_take(arena, size.n_pieces * sizeof *l->piece_done);
+    l->piece_before = jl_arena_take(arena, size.n_pieces * sizeof *l->piece_before);
+    l->logits_row = jl_arena_take(arena, size.n_rows * sizeof *l->logits_row);
+    l->logits = jl_arena_take(arena, (uint64_t)size.n_rows * m->hp.n_vocab * sizeof(float));
+}
+
+static void layout(jl_session *s, const jl_model *m, jl_arena *arena)
+{
+    s->inv_freq = jl_arena_take(arena, m->hp.head_dim / 2 * sizeof(float));
+    s->inv_freq_swa = jl_arena_take(arena, m->hp.head_dim_swa / 2 * sizeof(float));
+    for (int i = 0; i < JL_LANES; i++)
+        layout_lane(&s->lanes[i], m, size_of(&s->params, i), arena);
+}
+
+/* Bytes of the activations of a lane, and their place in buf (NULL: only measure). */
+static uint64_t layout_act(const jl_model *m, const jl_session_params *p, int lane, jl_buffer *buf,
+                           jl_activations *out)
+{
+    const lane_size size = size_of(p, lane);
+
+    return size.n_tokens ? jl_activations_layout(m, size.n_tokens, size.n_rows, buf, out) : 0;
 }
 
 static jl_status measure(const jl_model *m, const jl_session_params *p, jl_memory *out,
@@ -99,9 +125,10 @@ static jl_status measure(const jl_model *m, const jl_session_params *p, jl_memor
     *out = (jl_memory){
         .weights = jl_gguf_file_bytes(m->gguf),
         .kv = need.cells,
-        .compute = jl_activations_layout(m, p->n_ubatch, p->n_logits_max, NULL, &act) +
+        .compute = layout_act(m, p, JL_LANE_MAIN, NULL, &act) +
+                   layout_act(m, p, JL_LANE_BESIDE, NULL, &act) +
                    jl_backend_cpu.scratch_bytes(&limits),
-        .logits = (uint64_t)p->n_logits_max * m->hp.n_vocab * sizeof(float),
+        .logits = (uint64_t)(p->n_logits_max + p->n_beside) * m->hp.n_vocab * sizeof(float),
     };
     out->other = need.tables + arena.used - out->logits;
     out->total = out->weights + out->kv + out->compute + out->logits + out->other;
@@ -150,7 +177,7 @@ static jl_status resolve(const jl_model *m, const jl_session_params *in, jl_sess
     p->n_seq_max = or_default(p->n_seq_max, 1);
     p->n_logits_max = or_default(p->n_logits_max, p->n_seq_max);
     if (p->n_ctx > JL_MAX_CTX || p->n_ubatch > MAX_UBATCH || p->n_seq_max > MAX_SEQ ||
-        p->n_threads > MAX_THREADS || p->n_logits_max > MAX_UBATCH)
+        p->n_threads > MAX_THREADS || p->n_logits_max > MAX_UBATCH || p->n_beside > MAX_SEQ)
         return jl_fail(err, JL_INVALID,
                        "out of range: context %u (at most %d tokens), micro-batch %u "
                        "(at most %d tokens), %u sequences (at most %d), %u threads (at most %d)",
@@ -180,6 +207,19 @@ jl_status jl_session_measure(const jl_model *m, const jl_session_params *params,
     return measure(m, &p, out, err);
 }
 
+static jl_status open_lane(jl_session *s, const jl_model *m, int lane, jl_error *err)
+{
+    jl_lane *l = &s->lanes[lane];
+    const uint64_t bytes = layout_act(m, &s->params, lane, NULL, &l->act);
+
+    l->n_tokens = size_of(&s->params, lane).n_tokens;
+    if (bytes == 0)
+        return JL_OK;
+    JL_TRY(s->be->ops->buffer_alloc(s->be, bytes, &l->act_buf, err));
+    layout_act(m, &s->params, lane, l->act_buf, &l->act);
+    return JL_OK;
+}
+
 static jl_status open_parts(jl_session *s, const jl_model *m, jl_error *err)
 {
     const jl_session_params *p = &s->params;
@@ -188,10 +228,8 @@ static jl_status open_parts(jl_session *s, const jl_model *m, jl_error *err)
 
     limits.plan = s->plan;
     JL_TRY(jl_backend_cpu.open(&limits, &s->be, err));
-    const uint64_t act_bytes =
-        jl_activations_layout(m, p->n_ubatch, p->n_logits_max, NULL, &s->act);
-    JL_TRY(s->be->ops->buffer_alloc(s->be, act_bytes, &s->act_buf, err));
-    jl_activations_layout(m, p->n_ubatch, p->n_logits_max, s->act_buf, &s->act);
+    for (int i = 0; i < JL_LANES; i++)
+        JL_TRY(open_lane(s, m, i, err));
     JL_TRY(jl_kv_create(m, s->be, &kc, &s->kv, err));
 
     jl_arena arena = {0};
@@ -228,6 +266,7 @@ jl_status jl_session_create(jl_model *m, const jl_session_params *params, jl_ses
     s->n_threads_now = s->params.n_threads;
     s->place = JL_USE_PLAN;
     s->n_ubatch_now = s->params.n_ubatch;
+    s->last = s->current = &s->lanes[JL_LANE_MAIN];
     *out = s;
     return JL_OK;
 }
@@ -238,7 +277,8 @@ void jl_session_destroy(jl_session *s)
         return;
     jl_kv_destroy(s->kv);
     if (s->be) {
-        s->be->ops->buffer_free(s->act_buf);
+        for (int i = 0; i < JL_LANES; i++)
+            s->be->ops->buffer_free(s->lanes[i].act_buf);
         s->be->ops->close(s->be);
     }
     jl_unmap_anon(s->block, s->block_bytes);
@@ -264,7 +304,7 @@ static uint32_t at_most(uint32_t value, uint32_t most)
  * something else. */
 void jl_session_apply_use(jl_session *s)
 {
-    const int planned = s->pace_point.n_prompt ? s->plan.n_prefill : s->plan.n_decode;
+    const int planned = s->current->pace_point.n_prompt ? s->plan.n_prefill : s->plan.n_decode;
     const bool by_plan = s->place == JL_USE_PLAN;
     const uint32_t n = by_plan && planned ? at_most((uint32_t)planned, s->n_threads_now)
                                           : s->n_threads_now;
@@ -292,14 +332,20 @@ void jl_session_set_pace(jl_session *s, jl_pace_fn *fn, void *ctx)
     s->pace_ctx = ctx;
 }
 
+void jl_session_set_between(jl_session *s, jl_between_fn *fn, void *ctx)
+{
+    s->between = fn;
+    s->between_ctx = ctx;
+}
+
 void jl_session_cancel(jl_session *s)
 {
-    atomic_store(&s->cancel, true);
+    atomic_store(&s->lanes[JL_LANE_MAIN].cancel, true);
 }
 
 bool jl_session_is_cancelled(const jl_session *s)
 {
-    return atomic_load(&s->cancel);
+    return atomic_load(&s->lanes[JL_LANE_MAIN].cancel);
 }
 
 void jl_session_observe(jl_session *s, jl_layer_fn *fn, void *ctx)

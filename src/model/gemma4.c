@@ -162,14 +162,22 @@ static void inject_per_layer(const jl_graph *g, uint32_t il, const jl_tensor *x)
     ops->rms_norm_add(g->be, &f, &l->post_norm, g->m->hp.eps, x);
 }
 
+static void prepare_rope(const jl_graph *g)
+{
+    const jl_hparams *hp = &g->m->hp;
+    const jl_backend_ops *ops = g->be->ops;
+
+    ops->rope_prepare(g->be, 0, g->inv_freq, hp->head_dim, g->mscale, g->pos, g->n_tokens);
+    ops->rope_prepare(g->be, 1, g->inv_freq_swa, hp->head_dim_swa, 1.0f, g->pos, g->n_tokens);
+}
+
 jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err)
 {
     const jl_hparams *hp = &g->m->hp;
     const jl_backend_ops *ops = g->be->ops;
     const jl_tensor x = view(&g->act->x, hp->n_embd, g->n_tokens);
 
-    ops->rope_prepare(g->be, 0, g->inv_freq, hp->head_dim, g->mscale, g->pos, g->n_tokens);
-    ops->rope_prepare(g->be, 1, g->inv_freq_swa, hp->head_dim_swa, 1.0f, g->pos, g->n_tokens);
+    prepare_rope(g);
     ops->embed(g->be, &g->m->token_embd, g->tokens, sqrtf((float)hp->n_embd), &x); /* (1) */
     observe(g, -1, &x);
     if (hp->n_embd_per_layer)
@@ -184,8 +192,8 @@ jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err)
             inject_per_layer(g, il, &x);
         ops->add_scale(g->be, &x, NULL, g->m->layers[il].out_scale); /* (11) */
         observe(g, (int)il, &x);
-        if (g->layer_done)
-            g->layer_done(g->layer_done_ctx);
+        if (g->layer_done && g->layer_done(g->layer_done_ctx))
+            prepare_rope(g);
     }
     return jl_graph_head(g, err);
 }

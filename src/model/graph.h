@@ -44,7 +44,9 @@ typedef struct jl_graph {
     atomic_bool *cancel;
     jl_layer_fn *observe;
     void *observe_ctx;
-    void (*layer_done)(void *ctx); /* called between layers, where a pass may pause; NULL: none */
+    /* Called between layers, where a pass may pause; NULL: none. Returns whether another pass ran
+     * meanwhile: then what the backend holds of this one is prepared again. */
+    bool (*layer_done)(void *ctx);
     void *layer_done_ctx;
 } jl_graph;
 

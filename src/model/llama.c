@@ -55,13 +55,19 @@ static void feed_forward(const jl_graph *g, const jl_layer *l, const jl_tensor *
     ops->add_scale(g->be, x, &f, 1.0f);
 }
 
+static void prepare_rope(const jl_graph *g)
+{
+    g->be->ops->rope_prepare(g->be, 0, g->inv_freq, g->m->hp.head_dim, g->mscale, g->pos,
+                             g->n_tokens);
+}
+
 jl_status jl_llama_forward(const jl_graph *g, jl_error *err)
 {
     const jl_hparams *hp = &g->m->hp;
     const jl_backend_ops *ops = g->be->ops;
     const jl_tensor x = view(&g->act->x, hp->n_embd, g->n_tokens);
 
-    ops->rope_prepare(g->be, 0, g->inv_freq, hp->head_dim, g->mscale, g->pos, g->n_tokens);
+    prepare_rope(g);
     ops->embed(g->be, &g->m->token_embd, g->tokens, 1.0f, &x);
     observe(g, -1, &x);
     for (uint32_t il = 0; il < hp->n_layer; il++) {
@@ -70,8 +76,8 @@ jl_status jl_llama_forward(const jl_graph *g, jl_error *err)
         attention(g, il, &x);
         feed_forward(g, &g->m->layers[il], &x);
         observe(g, (int)il, &x);
-        if (g->layer_done)
-            g->layer_done(g->layer_done_ctx);
+        if (g->layer_done && g->layer_done(g->layer_done_ctx))
+            prepare_rope(g);
     }
     return jl_graph_head(g, err);
 }

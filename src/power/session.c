@@ -61,6 +61,10 @@ void jl_power_pace(void *power, jl_session *session, const jl_pace_point *at)
         p->mark_ns = jl_time_ns();
         return;
     }
+    if (at->where == JL_PACE_BESIDE) { /* its time is counted with the layer it came after */
+        count_tokens(p, at, 1.0);
+        return;
+    }
     const uint64_t worked = now - p->mark_ns;
     atomic_fetch_add_explicit(&p->busy_ns, worked, memory_order_relaxed);
     /* The output layer counts as one more, so that the last token is whole only at the end. */

@@ -119,7 +119,7 @@ void jl_get_metrics(jl_exchange *ex)
         {"prompt_seconds_total", "counter", "seconds in steps that read prompts", st.read_s},
         {"decode_seconds_total", "counter", "seconds in steps that only continue answers",
          st.decode_s},
-        {"step_max_seconds", "gauge", "longest step while an answer was running", st.step_max_s},
+        {"step_max_seconds", "gauge", "longest wait of a running answer", st.step_max_s},
         {"jobs_running", "gauge", "answers in progress", st.n_running},
         {"jobs_reading", "gauge", "prompts being read", st.n_reading},
         {"jobs_queued", "gauge", "requests waiting", st.n_queued},

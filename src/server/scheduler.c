@@ -6,7 +6,7 @@
 
 #include "server/scheduler_parts.h"
 
-enum { SLICE_START = 32, FLUSH_S = 10 };
+enum { FLUSH_S = 10 };
 
 /* Makes the engine thread look at what has changed. */
 static void poke(void *ctx)
@@ -24,7 +24,7 @@ static void publish(jl_scheduler *s)
     jl_prefix_get_stats(s->prefix, &s->stats.prefix);
     s->stats.n_running = s->n_running;
     s->stats.n_queued = s->n_queued;
-    s->stats.slice = s->slice;
+    s->stats.slice = s->pause.n_tokens;
     s->stats.kv_used = jl_session_kv_used(s->session);
     s->stats.n_reading = 0;
     for (uint32_t i = 0; i < s->n_running; i++)
@@ -115,14 +115,26 @@ static void engine_main(void *ctx)
     tell_power(s, false);
 }
 
+static bool step_create(jl_step *t, uint32_t n)
+{
+    t->pieces = jl_calloc(n, sizeof *t->pieces);
+    t->jobs = jl_calloc(n, sizeof *t->jobs);
+    return t->pieces && t->jobs;
+}
+
+static void step_free(jl_step *t)
+{
+    jl_free(t->pieces);
+    jl_free(t->jobs);
+}
+
 static jl_status create_parts(jl_scheduler *s, jl_error *err)
 {
     const jl_scheduler_params *p = &s->params;
 
     s->running = jl_calloc(p->n_parallel, sizeof *s->running);
-    s->pieces = jl_calloc(p->n_parallel, sizeof *s->pieces);
-    s->piece_job = jl_calloc(p->n_parallel, sizeof *s->piece_job);
-    if (!s->running || !s->pieces || !s->piece_job)
+    if (!s->running || !step_create(&s->main, p->n_parallel) ||
+        !step_create(&s->beside, p->n_parallel))
         return jl_fail(err, JL_NO_MEMORY, "no memory for %u parallel requests", p->n_parallel);
     JL_TRY(jl_prefix_create(s->session, p->n_parallel + p->n_cache, &s->prefix, err));
     JL_TRY(jl_lock_create(&s->lock, err));
@@ -145,7 +157,9 @@ jl_status jl_scheduler_create(jl_session *session, const jl_scheduler_params *pa
     s->params.n_queue = params->n_queue ? params->n_queue : 64;
     s->params.max_stall_ms = params->max_stall_ms ? params->max_stall_ms : 500;
     s->params.n_ubatch = params->n_ubatch ? params->n_ubatch : 512;
-    s->slice = SLICE_START < s->params.n_ubatch ? SLICE_START : s->params.n_ubatch;
+    s->slice = JL_SLICE_MAX < s->params.n_ubatch ? JL_SLICE_MAX : s->params.n_ubatch;
+    jl_pause_init(&s->pause, s->params.max_stall_ms * 1e-3, s->params.n_ubatch);
+    jl_session_set_between(session, jl_scheduler_between, s);
     const jl_status status = create_parts(s, err);
     if (status != JL_OK) {
         jl_scheduler_destroy(s);
@@ -173,8 +187,9 @@ void jl_scheduler_destroy(jl_scheduler *s)
     jl_prefix_destroy(s->prefix);
     jl_lock_destroy(s->lock);
     jl_free(s->running);
-    jl_free(s->pieces);
-    jl_free(s->piece_job);
+    step_free(&s->main);
+    step_free(&s->beside);
+    jl_session_set_between(s->session, NULL, NULL);
     jl_free(s);
 }
 

@@ -88,15 +88,15 @@ typedef struct {
     uint64_t n_prompt_read, n_prompt_cached, n_generated; /* tokens */
     uint64_t n_steps;
     double read_s, decode_s; /* seconds spent in steps that read prompts, and in others */
-    double step_max_s;       /* longest step while an answer was running */
+    double step_max_s;       /* longest wait of running answers for their next token */
     uint32_t slice;          /* prompt tokens per step beside running answers, at present */
     uint64_t kv_used;        /* bytes of the KV cache in use */
     jl_disk_stats disk;
     jl_prefix_stats prefix;
 } jl_scheduler_stats;
 
-/* The session must have n_parallel + n_cache sequences and n_parallel rows of logits, and outlive
- * it. */
+/* The session must have n_parallel + n_cache sequences, n_parallel rows of logits and n_beside =
+ * n_parallel, and outlive it; its between function is the scheduler's. */
 JL_MUST_CHECK jl_status jl_scheduler_create(jl_session *session, const jl_scheduler_params *params,
                                             jl_scheduler **out, jl_error *err);
 /* Cancels all jobs, waits for the thread, frees. NULL is fine. */

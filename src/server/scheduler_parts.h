@@ -5,8 +5,20 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "server/pause.h"
 #include "server/scheduler.h"
 #include "server/spill.h"
+
+enum { JL_SLICE_MAX = 32 }; /* prompt tokens in one eval with running answers */
+
+/* What one eval brings forward. */
+typedef struct {
+    jl_piece *pieces; /* [n_parallel] */
+    jl_job **jobs;    /* [n_parallel] */
+    uint32_t n_pieces;
+    uint32_t n_answers; /* pieces that continue an answer */
+    size_t n_slice;     /* tokens of prompts in the pieces */
+} jl_step;
 
 struct jl_scheduler {
     jl_session *session;
@@ -27,12 +39,14 @@ struct jl_scheduler {
     uint32_t n_running;
     bool crowded;       /* a job had to make room: none starts before one has ended */
     uint32_t turn;      /* job that reads first in the next step */
-    uint32_t slice;     /* prompt tokens beside running answers */
-    jl_piece *pieces;   /* [n_parallel] */
-    jl_job **piece_job; /* [n_parallel] */
-    uint32_t n_pieces;
-    uint32_t n_answers; /* pieces that continue an answer */
-    size_t n_slice;     /* tokens of prompts in the pieces */
+    uint32_t slice;     /* prompt tokens in one eval with running answers, at most */
+    jl_step main;       /* the eval of this step */
+    jl_step beside;     /* answers, while that one pauses */
+    bool pausing;       /* answers are written while the eval of prompts pauses */
+    bool no_room;       /* they could not: the next step takes them along */
+    jl_pause pause;
+    double beside_s; /* of this step, spent on answers while it paused */
+    double beside_j, beside_cpu;
     jl_spill spill;     /* if there is a disk */
     bool working;       /* jl_power_begin was called */
 };
@@ -62,5 +76,7 @@ void jl_scheduler_admit(jl_scheduler *s);
 
 /* Brings the running jobs forward by one evaluation. */
 void jl_scheduler_step(jl_scheduler *s);
+/* The between function of the session: a pause for running answers. */
+void jl_scheduler_between(void *scheduler, jl_session *session);
 
 #endif

@@ -1,4 +1,6 @@
-/* A step of the scheduler: one evaluation for all running jobs, and what follows from it. */
+/* A step of the scheduler: one evaluation for all running jobs, and what follows from it. A long
+ * slice of prompts is read alone and pauses between its layers for the answers: cut into slices so
+ * short that they need not wait long, it would read the weights again for every few tokens. */
 #include <math.h>
 
 #include "server/scheduler_parts.h"
@@ -17,10 +19,10 @@ static size_t slice_of(const jl_job *j, size_t budget)
     return n < budget ? n : budget;
 }
 
-static void add_piece(jl_scheduler *s, jl_job *j, size_t n)
+static void add_piece(jl_step *t, jl_job *j, size_t n)
 {
-    s->piece_job[s->n_pieces] = j;
-    s->pieces[s->n_pieces++] = (jl_piece){
+    t->jobs[t->n_pieces] = j;
+    t->pieces[t->n_pieces++] = (jl_piece){
         .seq = j->seq,
         .tokens = j->tokens + j->n_past,
         .n_tokens = n,
@@ -28,28 +30,56 @@ static void add_piece(jl_scheduler *s, jl_job *j, size_t n)
     };
 }
 
-static void plan(jl_scheduler *s)
+static void add_answers(const jl_scheduler *s, jl_step *t)
 {
-    s->n_pieces = 0;
-    s->n_slice = 0;
+    t->n_pieces = 0;
+    t->n_slice = 0;
     for (uint32_t i = 0; i < s->n_running; i++)
         if (!s->running[i]->load && jl_job_is_answering(s->running[i]))
-            add_piece(s, s->running[i], 1);
-    s->n_answers = s->n_pieces;
+            add_piece(t, s->running[i], 1);
+    t->n_answers = t->n_pieces;
+}
 
-    size_t budget = s->params.n_ubatch;
-    if (s->n_answers > 0)
-        budget = s->slice + s->n_answers < budget ? s->slice : budget - s->n_answers;
+static void add_prompts(jl_scheduler *s, jl_step *t, size_t budget)
+{
     for (uint32_t k = 0; k < s->n_running && budget > 0; k++) {
         jl_job *j = s->running[(s->turn + k) % s->n_running];
         if (j->load || jl_job_is_answering(j))
             continue;
         const size_t n = slice_of(j, budget);
-        add_piece(s, j, n);
+        add_piece(t, j, n);
         budget -= n;
-        s->n_slice += n;
+        t->n_slice += n;
     }
     s->turn++;
+}
+
+/* Tokens of prompts that could be read now. */
+static size_t n_unread(const jl_scheduler *s)
+{
+    size_t sum = 0;
+
+    for (uint32_t i = 0; i < s->n_running; i++)
+        if (!s->running[i]->load && !jl_job_is_answering(s->running[i]))
+            sum += slice_of(s->running[i], s->params.n_ubatch);
+    return sum;
+}
+
+static void plan(jl_scheduler *s)
+{
+    jl_step *t = &s->main;
+
+    add_answers(s, t);
+    s->pausing = t->n_answers > 0 && !s->no_room && n_unread(s) > s->slice;
+    s->no_room = false;
+    size_t budget = s->params.n_ubatch;
+    if (s->pausing) {
+        budget = s->pause.n_tokens;
+        t->n_pieces = t->n_answers = 0;
+    } else if (t->n_answers > 0) {
+        budget = s->slice + t->n_answers < budget ? s->slice : budget - t->n_answers;
+    }
+    add_prompts(s, t, budget);
 }
 
 /* Brings the length of the slice near what fits into the allowed wait. */
@@ -58,17 +88,17 @@ static void adjust_slice(jl_scheduler *s, double step_ms)
     const double limit = s->params.max_stall_ms;
     double slice = s->slice;
 
-    if (s->n_answers == 0 || s->n_slice == 0)
+    if (s->main.n_answers == 0 || s->main.n_slice == 0)
         return;
     if (step_ms > 0.9 * limit)
         slice *= 0.7 * limit / step_ms;
-    else if (step_ms < 0.6 * limit && s->n_slice >= s->slice)
+    else if (step_ms < 0.6 * limit && s->main.n_slice >= s->slice)
         slice = slice * 1.5 + 1;
     else
         return;
     if (slice < SLICE_MIN)
         slice = SLICE_MIN;
-    s->slice = slice < s->params.n_ubatch ? (uint32_t)slice : s->params.n_ubatch;
+    s->slice = slice < JL_SLICE_MAX ? (uint32_t)slice : JL_SLICE_MAX;
 }
 
 static uint32_t index_of(const jl_scheduler *s, const jl_job *j)
@@ -107,25 +137,24 @@ static void sample(jl_scheduler *s, jl_job *j, const float *logits)
         jl_job_finish(s, index_of(s, j), JL_JOB_LENGTH, NULL);
 }
 
-static void count_step(jl_scheduler *s, uint64_t ns)
+/* waited: how long its answers waited for their tokens. */
+static void count_step(jl_scheduler *s, const jl_step *t, double seconds, double waited)
 {
-    const double seconds = (double)ns * 1e-9;
-
     jl_lock_take(s->lock);
     s->stats.n_steps++;
-    s->stats.n_prompt_read += s->n_slice;
-    *(s->n_slice ? &s->stats.read_s : &s->stats.decode_s) += seconds;
-    if (s->n_answers && seconds > s->stats.step_max_s)
-        s->stats.step_max_s = seconds;
-    for (uint32_t i = 0; i < s->n_pieces; i++)
-        s->stats.n_generated += !s->pieces[i].no_logits;
+    s->stats.n_prompt_read += t->n_slice;
+    *(t->n_slice ? &s->stats.read_s : &s->stats.decode_s) += seconds;
+    if (t->n_answers && waited > s->stats.step_max_s)
+        s->stats.step_max_s = waited;
+    for (uint32_t i = 0; i < t->n_pieces; i++)
+        s->stats.n_generated += !t->pieces[i].no_logits;
     jl_lock_leave(s->lock);
 }
 
-static void settle(jl_scheduler *s)
+static void settle(jl_scheduler *s, const jl_step *t)
 {
-    for (uint32_t i = 0; i < s->n_pieces; i++) {
-        jl_job *j = s->piece_job[i];
+    for (uint32_t i = 0; i < t->n_pieces; i++) {
+        jl_job *j = t->jobs[i];
         const size_t before = j->n_past;
         j->n_past = jl_seq_length(s->session, j->seq);
         checkpoint(s, j, before);
@@ -135,16 +164,16 @@ static void settle(jl_scheduler *s)
                 j->events->on_progress(j->ctx);
         }
     }
-    for (uint32_t i = 0; i < s->n_pieces; i++)
-        if (!s->pieces[i].no_logits)
-            sample(s, s->piece_job[i], jl_session_logits(s->session, i));
+    for (uint32_t i = 0; i < t->n_pieces; i++)
+        if (!t->pieces[i].no_logits)
+            sample(s, t->jobs[i], jl_session_logits(s->session, i));
 }
 
 /* After a step that did not finish: some pieces may have been computed, their logits are lost. */
-static void resync(jl_scheduler *s)
+static void resync(jl_scheduler *s, const jl_step *t)
 {
-    for (uint32_t i = 0; i < s->n_pieces; i++) {
-        jl_job *j = s->piece_job[i];
+    for (uint32_t i = 0; i < t->n_pieces; i++) {
+        jl_job *j = t->jobs[i];
         const size_t before = j->n_past;
         size_t len = jl_seq_length(s->session, j->seq);
         if (len == j->n_tokens && jl_seq_truncate(s->session, j->seq, len - 1, NULL) != JL_OK)
@@ -182,25 +211,109 @@ static void make_room(jl_scheduler *s, const jl_error *why)
 
 /* Puts the energy and processor time of a step down to its jobs, by tokens times the measured cost
  * of the phase. */
-static void share_cost(jl_scheduler *s, double joules, double cpu_s)
+static void share_cost(jl_scheduler *s, const jl_step *t, double joules, double cpu_s)
 {
-    const size_t n_decode = s->n_answers;
+    const size_t n_decode = t->n_answers;
     double per_prompt = NAN;
     double per_decode = NAN;
     double cpu_prompt, cpu_decode;
 
     if (!s->params.power)
         return;
-    jl_power_share(s->params.power, joules, s->n_slice, n_decode, &per_prompt, &per_decode);
-    jl_power_share(s->params.power, cpu_s, s->n_slice, n_decode, &cpu_prompt, &cpu_decode);
-    for (uint32_t i = 0; i < s->n_pieces; i++) {
-        jl_job_stats *st = &s->piece_job[i]->stats;
-        const double n = (double)s->pieces[i].n_tokens;
-        if (i < s->n_answers)
+    jl_power_share(s->params.power, joules, t->n_slice, n_decode, &per_prompt, &per_decode);
+    jl_power_share(s->params.power, cpu_s, t->n_slice, n_decode, &cpu_prompt, &cpu_decode);
+    for (uint32_t i = 0; i < t->n_pieces; i++) {
+        jl_job_stats *st = &t->jobs[i]->stats;
+        const double n = (double)t->pieces[i].n_tokens;
+        if (i < t->n_answers)
             st->decode_j += n * per_decode;
         else
             st->prompt_j += n * per_prompt;
-        st->cpu_s += n * (i < s->n_answers ? cpu_decode : cpu_prompt);
+        st->cpu_s += n * (i < t->n_answers ? cpu_decode : cpu_prompt);
+    }
+}
+
+static double joules_now(const jl_scheduler *s)
+{
+    return s->params.power ? jl_power_joules(s->params.power, false) : NAN;
+}
+
+static double seconds_now(void)
+{
+    return (double)jl_time_ns() * 1e-9;
+}
+
+/* Answers whose client left would else be written until the eval that pauses has ended. */
+static void drop_cancelled_answers(jl_scheduler *s)
+{
+    for (uint32_t i = s->n_running; i-- > 0;) {
+        jl_job *j = s->running[i];
+        if (!j->load && jl_job_is_answering(j) && atomic_load(&j->cancelled))
+            jl_job_finish(s, i, JL_JOB_CANCELLED, NULL);
+    }
+}
+
+static jl_status eval_beside(jl_scheduler *s, const jl_step *t, jl_error *err)
+{
+    jl_status status;
+
+    do {
+        status = jl_session_eval_beside(s->session, t->pieces, t->n_pieces, err);
+    } while (status == JL_TOO_LARGE &&
+             (jl_prefix_evict(s->prefix, true) || jl_prefix_evict(s->prefix, false)));
+    return status;
+}
+
+/* A token for every answer while the eval of prompts pauses. */
+static void answer_beside(jl_scheduler *s)
+{
+    jl_step *t = &s->beside;
+    jl_error err = {0};
+
+    drop_cancelled_answers(s);
+    add_answers(s, t);
+    if (t->n_pieces == 0)
+        return;
+    const double joules = joules_now(s);
+    const double cpu_s = jl_time_cpu();
+    const double began = seconds_now();
+    const jl_status status = eval_beside(s, t, &err);
+    const double ended = seconds_now();
+    const double used_j = joules_now(s) - joules;
+    const double used_cpu = jl_time_cpu() - cpu_s;
+
+    share_cost(s, t, used_j, used_cpu);
+    s->beside_s += ended - began;
+    s->beside_j += used_j;
+    s->beside_cpu += used_cpu;
+    if (status != JL_OK) {
+        resync(s, t);
+        s->pausing = false;
+        s->no_room = true;
+        return;
+    }
+    count_step(s, t, ended - began, jl_pause_done(&s->pause, began, ended));
+    settle(s, t);
+}
+
+void jl_scheduler_between(void *scheduler, jl_session *session)
+{
+    jl_scheduler *s = scheduler;
+    (void)session;
+
+    if (jl_pause_is_due(&s->pause, seconds_now()) && s->pausing)
+        answer_beside(s);
+}
+
+/* The step was not computed, or not whole. */
+static void step_failed(jl_scheduler *s, jl_status status, const jl_error *err)
+{
+    resync(s, &s->main);
+    if (status == JL_TOO_LARGE) {
+        make_room(s, err);
+    } else if (status != JL_CANCELLED) {
+        while (s->n_running > 0)
+            jl_job_finish(s, s->n_running - 1, JL_JOB_FAILED, err);
     }
 }
 
@@ -209,25 +322,28 @@ void jl_scheduler_step(jl_scheduler *s)
     jl_error err = {0};
 
     plan(s);
-    const double joules = s->params.power ? jl_power_joules(s->params.power, false) : NAN;
+    const bool paused = s->pausing;
+    s->beside_s = s->beside_j = s->beside_cpu = 0;
+    const double joules = joules_now(s);
     const double cpu_s = jl_time_cpu();
-    const uint64_t start = jl_time_ns();
-    const jl_status status = jl_session_eval(s->session, s->pieces, s->n_pieces, &err);
-    const uint64_t ns = jl_time_ns() - start;
+    const double start = seconds_now();
+    jl_pause_begin(&s->pause, start);
+    const jl_status status = jl_session_eval(s->session, s->main.pieces, s->main.n_pieces, &err);
+    const double end = seconds_now();
+    const double seconds = end - start - s->beside_s;
 
-    if (s->params.power)
-        share_cost(s, jl_power_joules(s->params.power, false) - joules, jl_time_cpu() - cpu_s);
-    if (status == JL_OK) {
-        adjust_slice(s, (double)ns * 1e-6);
-        count_step(s, ns);
-        settle(s);
+    s->pausing = false;
+    share_cost(s, &s->main, joules_now(s) - joules - s->beside_j,
+               jl_time_cpu() - cpu_s - s->beside_cpu);
+    if (status != JL_OK) {
+        step_failed(s, status, &err);
         return;
     }
-    resync(s);
-    if (status == JL_TOO_LARGE) {
-        make_room(s, &err);
-    } else if (status != JL_CANCELLED) {
-        while (s->n_running > 0)
-            jl_job_finish(s, s->n_running - 1, JL_JOB_FAILED, &err);
-    }
+    adjust_slice(s, seconds * 1e3);
+    if (s->main.n_answers == 0) /* also learns from prompts that nobody waits beside */
+        jl_pause_end(&s->pause, (uint32_t)s->main.n_slice, end);
+    if (!paused)
+        jl_pause_served(&s->pause, end);
+    count_step(s, &s->main, seconds, seconds);
+    settle(s, &s->main);
 }

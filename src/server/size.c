@@ -78,6 +78,7 @@ jl_status jl_server_session_params(const jl_model *model, const jl_server_params
     const double cache = (double)params->cache_ram;
     sp.n_seq_max = n_parallel + JL_CACHE_SEQS;
     sp.n_logits_max = n_parallel;
+    sp.n_beside = n_parallel;
     sp.n_ctx_total = sp.n_ctx * n_parallel + tokens_of(cache * (1 - share), global);
     sp.n_swa_total =
         tokens_of(per_seq * (n_parallel + 1) + cache * share, swa) + sp.n_ubatch * 4 + 64;

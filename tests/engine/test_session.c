@@ -232,6 +232,64 @@ static void test_cancel(void **state)
     jl_session_destroy(c.s);
 }
 
+typedef struct {
+    size_t n_calls, n_done[2];
+    bool refuse; /* also ask for what is not allowed */
+} pauses;
+
+/* A token for each of two other sequences at every second chance. */
+static void two_more(void *ctx, jl_session *s)
+{
+    pauses *p = ctx;
+    jl_error err;
+
+    if (p->n_calls++ % 2 || p->n_done[0] == 40)
+        return;
+    const jl_piece pieces[] = {
+        {.seq = 1, .tokens = gc.tokens + 7 + p->n_done[0]++, .n_tokens = 1},
+        {.seq = 2, .tokens = gc.tokens + 90 + p->n_done[1]++, .n_tokens = 1},
+        {.seq = 3, .tokens = gc.tokens, .n_tokens = 1},
+    };
+    assert_ok(jl_session_eval_beside(s, pieces, 2, &err));
+    assert_non_null(jl_session_logits(s, 1));
+    if (p->refuse)
+        assert_fails(jl_session_eval_beside(s, pieces, 3, &err), JL_INVALID, "1 to 2");
+}
+
+/* What is computed while another eval pauses has the bits it has alone, and so has that eval. */
+static void test_beside(void **state)
+{
+    static const size_t first[] = {0, 7, 90};
+    jl_session *s = make((jl_session_params){
+        .n_ctx = 400, .n_ubatch = 64, .n_seq_max = 4, .n_logits_max = 3, .n_beside = 2});
+    pauses p = {.refuse = true};
+    jl_error err;
+    (void)state;
+
+    const jl_piece prompt = {.seq = 0, .tokens = gc.tokens, .n_tokens = 300};
+    assert_fails(jl_session_eval_beside(s, &prompt, 1, &err), JL_INVALID, "between");
+    jl_session_set_between(s, two_more, &p);
+    assert_ok(jl_session_eval(s, &prompt, 1, &err));
+    assert_true(p.n_done[0] > 10);
+    jl_session_set_between(s, NULL, NULL);
+
+    float *whole = golden_run(model, gc.tokens, 300, &(golden_plan){.kv = JL_KV_F16});
+    assert_memory_equal(jl_session_logits(s, 0), whole + 299 * (size_t)gc.n_vocab,
+                        gc.n_vocab * sizeof(float));
+    free(whole);
+    for (int32_t seq = 1; seq <= 2; seq++) {
+        const size_t n = p.n_done[0];
+        assert_int_equal(jl_seq_length(s, seq), n);
+        const jl_piece next = {.seq = seq, .tokens = gc.tokens + first[seq] + n, .n_tokens = 1};
+        assert_ok(jl_session_eval(s, &next, 1, &err));
+        whole = golden_run(model, gc.tokens + first[seq], n + 1, &(golden_plan){.kv = JL_KV_F16});
+        assert_memory_equal(jl_session_logits(s, 0), whole + n * (size_t)gc.n_vocab,
+                            gc.n_vocab * sizeof(float));
+        free(whole);
+    }
+    jl_session_destroy(s);
+}
+
 static void test_memory_need(void **state)
 {
     const jl_session_params small = {.n_ctx = 256};
@@ -262,7 +320,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_limits),        cmocka_unit_test(test_bad_pieces),
         cmocka_unit_test(test_sequences),     cmocka_unit_test(test_pages_return),
         cmocka_unit_test(test_no_heap_calls), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_memory_need),
+        cmocka_unit_test(test_memory_need),   cmocka_unit_test(test_beside),
     };
 
     golden_folder = argc > 1 ? argv[1] : ".";

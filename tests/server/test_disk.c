@@ -369,6 +369,7 @@ static engine start(jl_session_params sp, const jl_store_params *store, uint32_t
     sp.n_ctx = 512;
     sp.n_seq_max = p.n_parallel + p.n_cache;
     sp.n_logits_max = p.n_parallel;
+    sp.n_beside = p.n_parallel;
     e.session = tiny_session(&t, sp);
     assert_ok(jl_disk_create(t.model, e.session, store, &e.disk, &err));
     p.disk = e.disk;

@@ -100,6 +100,7 @@ static engine start(jl_session_params sp, jl_scheduler_params p)
     sp.n_ctx = sp.n_ctx ? sp.n_ctx : 512;
     sp.n_seq_max = p.n_parallel + p.n_cache;
     sp.n_logits_max = p.n_parallel;
+    sp.n_beside = p.n_parallel;
     e.session = tiny_session(&t, sp);
     assert_ok(jl_scheduler_create(e.session, &p, &e.s, &err));
     return e;
