@@ -154,9 +154,9 @@ const opt_def opt_table[OPT_COUNT] = {
                         "holes instead of weights: all zeros, no disk space, for memory checks"),
     [OPT_NAME] = TEXT("name", 0, NULL, OPT_T_TEXT, "TEXT", NULL, C(CONVERT),
                       "name of the model in the file (default: the folder's name)"),
-    [OPT_AWQ] = CHOICE("awq", 0, NULL, "q4_1|f16|f32", "q4_1", C(CONVERT),
-                       "type of AWQ matrices: q4_1 rounds zero point times scale to 11 bits, f32 "
-                      "is exact"),
+    [OPT_AWQ] = CHOICE("awq", 0, NULL, "awq4|q4_1|f16|f32", "awq4", C(CONVERT),
+                       "type of AWQ matrices: awq4, joule's own, and f32 are exact; q4_1, for "
+                       "other engines, rounds zero point times scale to 11 bits"),
     [OPT_VOCAB] = TEXT("vocab", 0, NULL, OPT_T_PATH, "FILE", NULL, C(SYNTH),
                        "GGUF file whose tokens, merges and chat template go into the vocabulary "
                        "(default: the bundled model)"),

@@ -13,7 +13,8 @@ extern "C" {
 typedef struct {
     uint32_t struct_size; /* sizeof(jl_convert_params) */
     const char *name;     /* general.name; NULL: the name of the folder */
-    const char *awq;      /* type of AWQ matrices: "Q4_1" (NULL), "F16" or "F32", which is exact */
+    const char *awq;      /* type of AWQ matrices: "AWQ4" (NULL) or "F32", which are exact, "Q4_1"
+                             for other engines, or "F16" */
     /* Called with the bytes written and in all; return false to stop (JL_CANCELLED, no file left).
      */
     bool (*progress)(void *ctx, uint64_t done, uint64_t total);

@@ -98,8 +98,25 @@ static void put_q4_1(const jl_awq *a, uint64_t first, uint64_t o, uint8_t *dst)
     memcpy(dst, &b, sizeof b);
 }
 
+static void put_awq4(const jl_awq *a, uint64_t first, uint64_t o, uint8_t *dst)
+{
+    const uint16_t d = jl_awq_scale(a, first, o);
+    jl_block_awq4 b = {.d = {(uint8_t)(d & 255), (uint8_t)(d >> 8)}};
+
+    b.zero = (uint8_t)jl_awq_zero(a, first, o);
+    for (uint64_t j = 0; j < 16; j++)
+        b.qs[j] =
+            (uint8_t)(jl_awq_value(a, first + j, o) | jl_awq_value(a, first + j + 16, o) << 4);
+    memcpy(dst, &b, sizeof b);
+}
+
 void jl_awq_row(const jl_awq *a, uint64_t o, jl_type type, uint8_t *dst)
 {
+    if (type == JL_TYPE_AWQ4) {
+        for (uint64_t i = 0; i < a->n_in; i += 32)
+            put_awq4(a, i, o, dst + i / 32 * sizeof(jl_block_awq4));
+        return;
+    }
     if (type == JL_TYPE_Q4_1) {
         for (uint64_t i = 0; i < a->n_in; i += 32)
             put_q4_1(a, i, o, dst + i / 32 * sizeof(jl_block_q4_1));

@@ -18,8 +18,9 @@ JL_MUST_CHECK jl_status jl_awq_open(const jl_st *st, const char *base, jl_awq *o
 uint16_t jl_awq_scale(const jl_awq *a, uint64_t i, uint64_t o);
 uint32_t jl_awq_zero(const jl_awq *a, uint64_t i, uint64_t o);
 uint32_t jl_awq_value(const jl_awq *a, uint64_t i, uint64_t o);
-/* Writes the row of output o: F32 and F16 hold (q - zero) * scale, F32 exactly; Q4_1 has d = scale,
- * m = F16(-zero * scale), off by at most 2^-11 of |m|. */
+/* Writes the row of output o: AWQ4 holds q, zero and scale as they are; F32 and F16 hold
+ * (q - zero) * scale, F32 exactly; Q4_1 has d = scale, m = F16(-zero * scale), off by at most
+ * 2^-11 of |m|. */
 void jl_awq_row(const jl_awq *a, uint64_t o, jl_type type, uint8_t *dst);
 
 #endif

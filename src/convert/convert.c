@@ -378,10 +378,10 @@ jl_status jl_convert(const char *folder, const char *path, const jl_convert_para
     job j = {.params = &p, .result = result ? result : &unused};
 
     *j.result = (jl_convert_result){0};
-    const int awq = jl_type_find(p.awq ? p.awq : "Q4_1");
-    if (awq != JL_TYPE_Q4_1 && awq != JL_TYPE_F16 && awq != JL_TYPE_F32)
-        return jl_fail(err, JL_INVALID, "AWQ matrices can become Q4_1, F16 or F32, not '%.40s'",
-                       p.awq);
+    const int awq = jl_type_find(p.awq ? p.awq : "AWQ4");
+    if (awq != JL_TYPE_AWQ4 && awq != JL_TYPE_Q4_1 && awq != JL_TYPE_F16 && awq != JL_TYPE_F32)
+        return jl_fail(err, JL_INVALID,
+                       "AWQ matrices can become AWQ4, Q4_1, F16 or F32, not '%.40s'", p.awq);
     j.awq_type = (jl_type)awq;
     const jl_status status = run(&j, folder, path, err);
     if (j.w)

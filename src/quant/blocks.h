@@ -47,6 +47,12 @@ typedef struct {
     uint8_t qs[16]; /* index into jl_mxfp4_values */
 } jl_block_mxfp4;
 
+typedef struct {
+    uint8_t d[2];   /* F16 bits */
+    uint8_t zero;   /* 0..15 in the low nibble */
+    uint8_t qs[16];
+} jl_block_awq4; /* d * (q - zero); bytes, so that blocks have no padding */
+
 /* ---- super-blocks of 256 = 8 blocks of 32 = 16 groups of 16 */
 
 typedef struct {
@@ -141,6 +147,7 @@ static_assert(sizeof(jl_block_q5_1) == 24, "Q5_1");
 static_assert(sizeof(jl_block_q8_0) == 34, "Q8_0");
 static_assert(sizeof(jl_block_iq4_nl) == 18, "IQ4_NL");
 static_assert(sizeof(jl_block_mxfp4) == 17, "MXFP4");
+static_assert(sizeof(jl_block_awq4) == 19, "AWQ4");
 static_assert(sizeof(jl_block_q2_k) == 84, "Q2_K");
 static_assert(sizeof(jl_block_q3_k) == 110, "Q3_K");
 static_assert(sizeof(jl_block_q4_k) == 144, "Q4_K");

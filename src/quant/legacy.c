@@ -1,4 +1,4 @@
-/* Formats of 32 weights with one F16 scale: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0. */
+/* Formats of 32 weights with one F16 scale: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, AWQ4. */
 #include "quant/blocks.h"
 #include "quant/float16.h"
 #include "quant/unpack.h"
@@ -60,4 +60,12 @@ void jl_unpack32_q8_0(const void *block, unsigned ib, jl_block32 *out)
 
     memcpy(out->w, b->qs, sizeof out->w);
     jl_block32_scale(out, jl_half_widen(b->d));
+}
+
+void jl_unpack32_awq4(const void *block, unsigned ib, jl_block32 *out)
+{
+    const jl_block_awq4 *b = block;
+
+    unpack_nibbles(b->qs, out->w, -(b->zero & 15));
+    jl_block32_scale(out, jl_half_widen((uint16_t)(b->d[0] | b->d[1] << 8)));
 }

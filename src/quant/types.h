@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /* name, GGUF id, weights per block, bytes per block. Weight types can be dequantised and
- * multiplied; plain types are only carried. */
+ * multiplied; plain types are only carried. Ids from 200 on are joule's own; other engines refuse
+ * them as unknown. */
 #define JL_WEIGHT_TYPE_LIST(X) \
     X(F32, 0, 1, 4)            \
     X(F16, 1, 1, 2)            \
@@ -31,7 +32,8 @@
     X(IQ4_XS, 23, 256, 136)    \
     X(IQ1_M, 29, 256, 56)      \
     X(BF16, 30, 1, 2)          \
-    X(MXFP4, 39, 32, 17)
+    X(MXFP4, 39, 32, 17)       \
+    X(AWQ4, 200, 32, 19)
 
 #define JL_PLAIN_TYPE_LIST(X) \
     X(I8, 24, 1, 1)           \
@@ -46,7 +48,7 @@ typedef enum {
 #define JL_TYPE_ENUM(name, id, len, bytes) JL_TYPE_##name = id,
     JL_TYPE_LIST(JL_TYPE_ENUM)
 #undef JL_TYPE_ENUM
-    JL_TYPE_MAX = 40
+    JL_TYPE_MAX = 201
 } jl_type;
 
 typedef struct {

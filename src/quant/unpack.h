@@ -49,7 +49,8 @@ void jl_unpack32(jl_type type, const void *row, size_t ib, jl_block32 *out);
     X(IQ2_S, iq2_s)                                                                                \
     X(IQ1_S, iq1_s)                                                                                \
     X(IQ1_M, iq1_m)                                                                                \
-    X(MXFP4, mxfp4)
+    X(MXFP4, mxfp4)                                                                                \
+    X(AWQ4, awq4)
 
 #define JL_UNPACK_DECL(type, name) jl_unpack32_fn jl_unpack32_##name;
 JL_UNPACK_LIST(JL_UNPACK_DECL)

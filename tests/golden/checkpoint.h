@@ -5,17 +5,24 @@
 
 #include "gguf/gguf.h"
 
+typedef enum {
+    AWQ_NONE,
+    AWQ_RANDOM,  /* matrices of layers get random 4-bit values, groups of 32 */
+    AWQ_ROUNDED, /* their own, rounded as scripts/make-awq-goldens does it, groups of 32 to 128 */
+} checkpoint_awq;
+
 typedef struct {
     const char *folder;   /* exists */
     const jl_gguf *model; /* F32 */
     const char *config;   /* text of config.json */
     bool sharded;         /* two files and an index */
-    bool awq;             /* matrices of layers get random 4-bit values, groups of 32 */
+    checkpoint_awq awq;
+    bool gemma;           /* names of Gemma 4, else of Llama */
     uint32_t n_head, n_head_kv;
 } checkpoint_plan;
 
 void checkpoint_write(const checkpoint_plan *p);
-/* Weight of input i, output o of an AWQ matrix, as (q - zero) * scale. */
+/* Weight of input i, output o of a random AWQ matrix, as (q - zero) * scale. */
 float checkpoint_awq_weight(uint64_t tensor, uint64_t i, uint64_t o);
 /* |zero * scale| of the same. */
 float checkpoint_awq_offset(uint64_t tensor, uint64_t i, uint64_t o);

@@ -83,6 +83,14 @@ ALWAYS void weights_q4_0(const uint8_t *p, int ib, int8x16_t w[2])
     subtract(n, 8, w);
 }
 
+ALWAYS void weights_awq4(const uint8_t *p, int ib, int8x16_t w[2])
+{
+    uint8x16_t n[2];
+
+    nibbles(p + 3, n);
+    subtract(n, p[2] & 15, w);
+}
+
 ALWAYS void weights_q4_1(const uint8_t *p, int ib, int8x16_t w[2])
 {
     uint8x16_t n[2];
@@ -368,6 +376,7 @@ ALWAYS void weights_iq3_s(const uint8_t *p, int ib, int8x16_t w[2])
     X(Q8_0, q8_0, 34, 1, false, false, d, d)                                                       \
     X(IQ4_NL, iq4_nl, 18, 1, false, false, d, d)                                                   \
     X(MXFP4, mxfp4, 17, 1, false, false, mxfp4, d)                                                 \
+    X(AWQ4, awq4, 19, 1, false, false, d, d)                                                       \
     X(Q2_K, q2_k, 84, 8, true, true, q2_k, q2_k)                                                   \
     X(Q3_K, q3_k, 110, 8, false, true, q3_k, q3_k)                                                 \
     X(Q4_K, q4_k, 144, 8, true, false, q4_k, q4_k)                                                 \

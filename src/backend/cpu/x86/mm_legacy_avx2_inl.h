@@ -130,6 +130,22 @@ ALWAYS void weights_mxfp4(const row_set *rows, size_t at, int ib, const mm_head 
     look_up(w, biased_table(jl_mxfp4_values, 12));
 }
 
+/* q - zero + 15, 0..30. */
+ALWAYS void weights_awq4(const row_set *rows, size_t at, int ib, const mm_head *h, mm_pairs *w)
+{
+    const __m256i zeros = _mm256_and_si256(load_words(rows, at + 2), _mm256_set1_epi32(15));
+    const __m256i top = _mm256_set1_epi8(15);
+
+    load_nibbles(rows, at + 3, w);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { /* lane L, word i: row 4 L + i */
+        const __m256i zero = _mm256_shuffle_epi8(zeros, _mm256_set1_epi8((char)(4 * i)));
+        const __m256i shift = _mm256_sub_epi8(top, zero);
+        w->lo[i] = _mm256_add_epi8(w->lo[i], shift);
+        w->hi[i] = _mm256_add_epi8(w->hi[i], shift);
+    }
+}
+
 #define FORMAT(name, bytes, bias, span, has_min, head, scale)                                    \
     static const mm_format fmt_##name = {bytes, 1,    bias,           span, has_min,             \
                                          false, head, weights_##name, scale};                    \
@@ -142,6 +158,7 @@ FORMAT(q5_1, 24, 0, SPAN_5, true, head_d_m, scale_d_m)
 FORMAT(q8_0, 34, BYTE_BIAS, SPAN_SIGNED, false, head_d, scale_d)
 FORMAT(iq4_nl, 18, BYTE_BIAS, SPAN_SIGNED, false, head_d, scale_d)
 FORMAT(mxfp4, 17, 12, SPAN_5, false, head_mxfp4, scale_d)
+FORMAT(awq4, 19, 15, SPAN_5, false, head_d, scale_d)
 
 ALWAYS void mm_legacy_init(jl_cpu_kernels *k)
 {
@@ -152,6 +169,7 @@ ALWAYS void mm_legacy_init(jl_cpu_kernels *k)
     k->mm[JL_TYPE_Q8_0] = mm_q8_0;
     k->mm[JL_TYPE_IQ4_NL] = mm_iq4_nl;
     k->mm[JL_TYPE_MXFP4] = mm_mxfp4;
+    k->mm[JL_TYPE_AWQ4] = mm_awq4;
     k->mm_scratch = sizeof(mm_tile);
     k->mm_tile_rows = 64;
     k->mm_tile_rows_1 = 512;

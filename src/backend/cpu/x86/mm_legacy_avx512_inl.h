@@ -138,6 +138,22 @@ ALWAYS void weights_mxfp4(const row_set *rows, size_t at, int ib, const mm_head 
     look_up(w, biased_table(jl_mxfp4_values, 12));
 }
 
+/* q - zero + 15, 0..30. */
+ALWAYS void weights_awq4(const row_set *rows, size_t at, int ib, const mm_head *h, mm_quads *w)
+{
+    const __m512i zeros = _mm512_and_si512(load_words(rows, at + 2), _mm512_set1_epi32(15));
+    const __m512i top = _mm512_set1_epi8(15);
+
+    load_nibbles(rows, at + 3, w);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { /* lane L, word i: row 4 L + i */
+        const __m512i zero = _mm512_shuffle_epi8(zeros, _mm512_set1_epi8((char)(4 * i)));
+        const __m512i shift = _mm512_sub_epi8(top, zero);
+        w->lo[i] = _mm512_add_epi8(w->lo[i], shift);
+        w->hi[i] = _mm512_add_epi8(w->hi[i], shift);
+    }
+}
+
 static const mm_format fmt_q4_0 = {18, 1, 8, false, false, head_d, weights_q4_0, scale_d};
 static const mm_format fmt_q4_1 = {20, 1, 0, true, false, head_d_m, weights_q4_1, scale_d_m};
 static const mm_format fmt_q5_0 = {22, 1, 16, false, false, head_d, weights_q5_0, scale_d};
@@ -145,6 +161,7 @@ static const mm_format fmt_q5_1 = {24, 1, 0, true, false, head_d_m, weights_q5_1
 static const mm_format fmt_q8_0 = {34, 1, 128, false, false, head_d, weights_q8_0, scale_d};
 static const mm_format fmt_iq4_nl = {18, 1, 128, false, false, head_d, weights_iq4_nl, scale_d};
 static const mm_format fmt_mxfp4 = {17, 1, 12, false, false, head_mxfp4, weights_mxfp4, scale_d};
+static const mm_format fmt_awq4 = {19, 1, 15, false, false, head_d, weights_awq4, scale_d};
 
 MM_KERNEL(q4_0)
 MM_KERNEL(q4_1)
@@ -153,6 +170,7 @@ MM_KERNEL(q5_1)
 MM_KERNEL(q8_0)
 MM_KERNEL(iq4_nl)
 MM_KERNEL(mxfp4)
+MM_KERNEL(awq4)
 
 ALWAYS void mm_legacy_init(jl_cpu_kernels *k)
 {
@@ -163,6 +181,7 @@ ALWAYS void mm_legacy_init(jl_cpu_kernels *k)
     k->mm[JL_TYPE_Q8_0] = mm_q8_0;
     k->mm[JL_TYPE_IQ4_NL] = mm_iq4_nl;
     k->mm[JL_TYPE_MXFP4] = mm_mxfp4;
+    k->mm[JL_TYPE_AWQ4] = mm_awq4;
     k->mm_scratch = sizeof(mm_tile);
     k->mm_tile_rows = 64;
     k->mm_tile_rows_1 = 512;
