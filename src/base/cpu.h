@@ -14,6 +14,7 @@ enum {
     JL_CPU_AVX512BF16 = 1 << 4,
     JL_CPU_AMX = 1 << 5,        /* AMX-TILE AMX-INT8, permitted by the system */
     JL_CPU_AVX512VBMI = 1 << 6, /* VBMI BITALG */
+    JL_CPU_AMX_REFUSED = 1 << 7, /* the processor has AMX-INT8, the system refuses its use */
     JL_CPU_NEON = 1 << 16,
     JL_CPU_DOTPROD = 1 << 17,
     JL_CPU_I8MM = 1 << 18,

@@ -46,7 +46,21 @@ static unsigned saved_state(void)
     return lo;
 }
 
-/* Linux hands out the 8 KiB of tile registers only to processes that ask. */
+/* Palette 1: 8 tiles of 16 rows of 64 bytes, and products that take them whole. */
+static bool amx_has_palette_1(void)
+{
+    enum { TILE_BYTES = 1024, ROW_BYTES = 64, N_TILES = 8, N_ROWS = 16 };
+    const cpuid_regs tiles = cpuid(0x1d, 0);
+    const cpuid_regs palette = cpuid(0x1d, 1);
+    const cpuid_regs tmul = cpuid(0x1e, 0);
+
+    return tiles.a >= 1 && palette.a >> 16 == TILE_BYTES && (palette.b & 0xffff) == ROW_BYTES &&
+           palette.b >> 16 == N_TILES && (palette.c & 0xffff) == N_ROWS &&
+           (tmul.b & 0xff) >= N_ROWS && (tmul.b >> 8 & 0xffff) >= ROW_BYTES;
+}
+
+/* Linux hands out the 8 KiB of tile registers only to processes that ask (once; asking again is
+ * harmless). It refuses where an alternate signal stack is too small for them. */
 static bool amx_permitted(void)
 {
 #if defined(__linux__) && defined(SYS_arch_prctl)
@@ -94,9 +108,8 @@ static unsigned detect(void)
     if (has(xcr0, XCR0_ZMM))
         features |= avx512_features(f7, f7_1);
     const unsigned amx_tile_int8 = 1u << 24 | 1u << 25;
-    if ((features & JL_CPU_AVX512) && has(f7.d, amx_tile_int8) && has(xcr0, XCR0_TILE) &&
-        amx_permitted())
-        features |= JL_CPU_AMX;
+    if ((features & JL_CPU_AVX512) && has(f7.d, amx_tile_int8) && amx_has_palette_1())
+        features |= has(xcr0, XCR0_TILE) && amx_permitted() ? JL_CPU_AMX : JL_CPU_AMX_REFUSED;
     return features;
 }
 

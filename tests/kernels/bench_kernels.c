@@ -223,7 +223,7 @@ static void run_prefill(const jl_cpu_kernels *k, jl_type type, double peak)
     bench b;
 
     bench_init(&b, k, type, PREFILL_ROWS, MAX_COLS);
-    b.tile = 64;
+    b.tile = k->mm_tile_rows;
     printf("%-8s", jl_type_name((uint32_t)type));
     for (size_t i = 0; i < sizeof cols / sizeof cols[0]; i++) {
         double best = 1e9;

@@ -150,8 +150,8 @@ static void check_case(const jl_cpu_kernels *tables, size_t n_tables, const mm_c
 
 static void check_type(jl_type type)
 {
-    static const size_t rows[] = {1, 3, 15, 16, 17, 31, 32, 33, 48, 75};
-    static const size_t cols[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 32, 37};
+    static const size_t rows[] = {1, 3, 15, 16, 17, 31, 32, 33, 48, 75, 137};
+    static const size_t cols[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 28, 32, 37};
     static const size_t widths[] = {32, 64, 96, 256, 288, 512, 704, 2816, 4352};
     static const size_t float_widths[] = {1, 7, 15, 16, 17, 30, 31, 33, 64, 100, 2816};
     const size_t step = jl_type_get((uint32_t)type)->block_len;
@@ -164,9 +164,9 @@ static void check_type(jl_type type)
                                             : widths[rng_below(&r, 9)];
         const mm_case c = {
             .type = type,
-            .n_rows = rows[rng_below(&r, 10)],
+            .n_rows = rows[rng_below(&r, 11)],
             .n_in = (width + step - 1) / step * step,
-            .n_cols = cols[rng_below(&r, rng_below(&r, 3) ? 13 : 3)],
+            .n_cols = cols[rng_below(&r, rng_below(&r, 3) ? 14 : 3)],
             .pad = rng_below(&r, 2) * 4,
             .y_pad = rng_below(&r, 2) * 3,
             .listed = rng_below(&r, 2) == 1,

@@ -93,6 +93,8 @@ static void test_cpu_mask(void **state)
     assert_int_equal(jl_cpu_mask(all, NULL, &known), all);
     assert_int_equal(jl_cpu_mask(all, "avx512", &known), JL_CPU_AVX2 | JL_CPU_AVX512);
     assert_int_equal(jl_cpu_mask(all, "avx2", NULL), JL_CPU_AVX2);
+    assert_int_equal(jl_cpu_mask(all | JL_CPU_AMX, "amx", NULL), all | JL_CPU_AMX);
+    assert_int_equal(jl_cpu_mask(all | JL_CPU_AMX, "avx512bf16", NULL), all);
     assert_int_equal(jl_cpu_mask(all, "scalar", &known), 0);
     assert_int_equal(known, 1);
     assert_int_equal(jl_cpu_mask(all, "mmx", &known), 0);

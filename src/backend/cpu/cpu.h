@@ -92,8 +92,11 @@ static inline cpu_split cpu_split_rows(const cpu_backend *c, size_t n_cols)
 {
     const size_t most = c->k.mm_tile_rows_1 / CPU_UNIT_1;
 
-    if (n_cols > 1)
-        return (cpu_split){(uint32_t)c->k.mm_tile_rows, 1};
+    if (n_cols > 1) {
+        /* many threads need more pieces than the tallest tiles leave them */
+        const bool low = c->k.mm_tile_rows > 64 && c->limits.n_threads > 4;
+        return (cpu_split){low ? 64 : (uint32_t)c->k.mm_tile_rows, 1};
+    }
     return (cpu_split){CPU_UNIT_1, most ? most : 1};
 }
 static inline size_t cpu_n_units(const cpu_split *s, size_t n_rows)

@@ -25,8 +25,12 @@ static const char *reason(unsigned features)
 #elif defined(__x86_64__)
 static const char *reason(unsigned features)
 {
-    return features & JL_CPU_AVX2 ? "" : "AVX2 was not detected: the portable kernels run, "
-                                         "which are slow";
+    if (!(features & JL_CPU_AVX2))
+        return "AVX2 was not detected: the portable kernels run, which are slow";
+    if (features & JL_CPU_AMX_REFUSED)
+        return "AMX is there, but the system does not let this process use it (Linux 5.16 or later "
+               "does): long prompts take longer";
+    return "";
 }
 #else
 static const char *reason(unsigned features)

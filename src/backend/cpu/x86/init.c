@@ -31,12 +31,21 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
     }
     if (features & JL_CPU_AVX512VNNI) {
         k->name = "avx512vnni";
-        jl_x86_mm_legacy_avx512vnni(k);
-        jl_x86_mm_k_avx512vnni(k);
-        jl_x86_mm_iq_avx512vnni(k);
+        jl_x86_mm_legacy_avx512vnni(k, false);
+        jl_x86_mm_k_avx512vnni(k, false);
+        jl_x86_mm_iq_avx512vnni(k, false);
     }
     if ((features & JL_CPU_AVX512VNNI) && (features & JL_CPU_AVX512VBMI)) {
         k->name = "avx512vbmi";
-        jl_x86_mm_iq3s_avx512vbmi(k);
+        jl_x86_mm_iq3s_avx512vbmi(k, false);
+    }
+    if ((features & JL_CPU_AVX512VNNI) && (features & JL_CPU_AMX)) {
+        k->name = "amx";
+        jl_x86_mm_legacy_avx512vnni(k, true);
+        jl_x86_mm_k_avx512vnni(k, true);
+        jl_x86_mm_iq_avx512vnni(k, true);
+        if (features & JL_CPU_AVX512VBMI)
+            jl_x86_mm_iq3s_avx512vbmi(k, true);
+        jl_x86_mm_amx(k);
     }
 }

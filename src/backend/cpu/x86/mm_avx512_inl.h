@@ -5,9 +5,8 @@
  * 4 rows, a tree of transposing additions turns the partial sums of 4 such vectors into 16 exact
  * block sums, and one fma per block extends 16 chains.
  *
- * Several columns (gemm): 32 rows are expanded to u8 in the order [block][2][8][16 rows][4 k] with
- * their scales, then multiplied with 6 columns at a time: a broadcast of 4 activations meets 16
- * rows x 4 k in one vpdpbusd. Chains that are longer than the tile continue from y.
+ * Several columns (gemm): 32 rows are expanded to bytes in the order [block][2][8][16 rows][4 k]
+ * with their scales (mm_expand_avx512_inl.h), which mm_gemm_<isa>.c multiplies.
  *
  * Weights are made unsigned by a bias; -bias * sum(q) is added back in integers. */
 #ifndef JL_BACKEND_CPU_X86_MM_AVX512_INL_H
@@ -62,9 +61,10 @@ typedef struct {
 
 /* Expanded weights of up to 32 rows: row r is lane r % 16 of half r / 16. */
 typedef struct {
-    uint8_t w[TILE_BLOCKS][2][8][64];
+    _Alignas(64) uint8_t w[TILE_BLOCKS][2][8][64];
     float dw[TILE_BLOCKS][2][16], mw[TILE_BLOCKS][2][16];
     float sc[TILE_BLOCKS][2][2][16], mn[TILE_BLOCKS][2][2][16];
+    int minus; /* what expansion takes from the stored bytes: 0, or the bias for signed weights */
 } mm_tile;
 
 ALWAYS row_set rows_at(const uint8_t *w, size_t stride)
@@ -313,83 +313,5 @@ ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv1
         a->y[r] = y[0];
     }
 }
-
-/* ---- several columns */
-
-/* Fills blocks 0 .. n_blocks - 1 of half h. */
-typedef void mm_expand_fn(const row_set *rows, size_t first_block, size_t n_blocks, mm_tile *tile,
-                          int h);
-
-/* The product in mm_gemm_<isa>.c, one copy for all formats. */
-typedef void mm_gemm_fn(const mm_format *f, mm_expand_fn *expand, const jl_mm_args *a);
-mm_gemm_fn jl_x86_gemm_avx512, jl_x86_gemm_avx512vnni;
-#ifdef __AVX512VNNI__
-#define MM_GEMM jl_x86_gemm_avx512vnni
-#else
-#define MM_GEMM jl_x86_gemm_avx512
-#endif
-
-
-/* Rows 4 L + i of quads become lanes: out[k] is 16 rows x weights 4 k .. 4 k + 3. */
-ALWAYS void transpose_quads(const __m512i x[4], uint8_t out[4][64])
-{
-    const __m512i a = _mm512_unpacklo_epi32(x[0], x[1]);
-    const __m512i b = _mm512_unpackhi_epi32(x[0], x[1]);
-    const __m512i c = _mm512_unpacklo_epi32(x[2], x[3]);
-    const __m512i d = _mm512_unpackhi_epi32(x[2], x[3]);
-
-    _mm512_store_si512(out[0], _mm512_unpacklo_epi64(a, c));
-    _mm512_store_si512(out[1], _mm512_unpackhi_epi64(a, c));
-    _mm512_store_si512(out[2], _mm512_unpacklo_epi64(b, d));
-    _mm512_store_si512(out[3], _mm512_unpackhi_epi64(b, d));
-}
-
-ALWAYS void expand_step(const mm_format *f, const mm_quads *w, const mm_scale *s, mm_tile *tile,
-                        size_t b, int h)
-{
-    transpose_quads(w->lo, &tile->w[b][h][0]);
-    transpose_quads(w->hi, &tile->w[b][h][4]);
-    _mm512_store_ps(tile->dw[b][h], s->dw);
-    if (f->has_min)
-        _mm512_store_ps(tile->mw[b][h], s->mw);
-    for (int i = 0; i < 2 && f->halves; i++) {
-        _mm512_store_ps(tile->sc[b][h][i], s->sc[i]);
-        if (f->has_min)
-            _mm512_store_ps(tile->mn[b][h][i], s->mn[i]);
-    }
-}
-
-ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first_block,
-                          size_t n_blocks, mm_tile *tile, int half)
-{
-    for (size_t b = 0; b < n_blocks; b += (size_t)f->per) {
-        const size_t at = (first_block + b) / (size_t)f->per * f->bytes;
-        mm_head h;
-        f->head(rows, at, &h);
-#pragma GCC unroll 8
-        for (int ib = 0; ib < f->per; ib++) {
-            mm_quads w;
-            mm_scale s;
-            f->weights(rows, at, ib, &h, &w);
-            f->scale(&h, ib, &s);
-            expand_step(f, &w, &s, tile, b + (size_t)ib, half);
-        }
-    }
-}
-
-/* The kernel of a format: mm_<name>, from fmt_<name>. */
-#define MM_KERNEL(name)                                                                      \
-    static void expand_##name(const row_set *rows, size_t first_block, size_t n_blocks,      \
-                              mm_tile *tile, int h)                                          \
-    {                                                                                        \
-        expand_format(&fmt_##name, rows, first_block, n_blocks, tile, h);                    \
-    }                                                                                        \
-    static void mm_##name(const jl_mm_args *a)                                               \
-    {                                                                                        \
-        if (a->n_cols == 1)                                                                  \
-            mm_gemv(&fmt_##name, a, gemv16_any);                                             \
-        else                                                                                 \
-            MM_GEMM(&fmt_##name, expand_##name, a);                                          \
-    }
 
 #endif

@@ -1,9 +1,10 @@
-/* The product of expanded weights with several columns (see mm_avx512_inl.h), compiled once per
- * instruction set for all formats. */
+/* The product of expanded weights with several columns, 6 at a time: a broadcast of 4 activations
+ * meets 16 rows x 4 k in one vpdpbusd. Chains that are longer than the tile continue from y.
+ * Compiled once per instruction set for all formats. */
 #ifndef JL_BACKEND_CPU_X86_MM_GEMM_AVX512_INL_H
 #define JL_BACKEND_CPU_X86_MM_GEMM_AVX512_INL_H
 
-#include "backend/cpu/x86/mm_avx512_inl.h"
+#include "backend/cpu/x86/mm_expand_avx512_inl.h"
 
 enum { TILE_COLS = 6 };
 
@@ -192,9 +193,11 @@ ALWAYS void mm_gemm(const mm_kind *f, int bias, mm_expand_fn *expand, const jl_m
 {
     const size_t blocks = a->n_in / 32;
     const bool few = a->n_rows < 16; /* one row at a time, as in mm_gemv */
+    mm_tile *tile = a->scratch;
     gemm_part g = {
-        .tile = a->scratch, .bias = bias, .y_stride = a->y_stride, .keep = few ? 1 : 0xffff};
+        .tile = tile, .bias = bias, .y_stride = a->y_stride, .keep = few ? 1 : 0xffff};
 
+    tile->minus = 0;
     for (size_t r = 0; r < a->n_rows; r += few ? 1 : 32) {
         const int halves = !few && a->n_rows - r > 16 ? 2 : 1;
         float *y[2] = {a->y + r, a->y + r};
@@ -209,7 +212,7 @@ ALWAYS void mm_gemm(const mm_kind *f, int bias, mm_expand_fn *expand, const jl_m
             g.n_blocks = blocks - b < TILE_BLOCKS ? blocks - b : TILE_BLOCKS;
             g.resume = b > 0;
             for (int h = 0; h < halves; h++)
-                expand(&rows[h], b, g.n_blocks, a->scratch, h);
+                expand(&rows[h], b, g.n_blocks, tile, h);
             gemm_columns(f, a, &g, y, b, halves);
         }
     }

@@ -4,7 +4,7 @@
  * file's bits. */
 #include <stddef.h>
 
-#include "backend/cpu/x86/mm_avx512_inl.h"
+#include "backend/cpu/x86/mm_expand_avx512_inl.h"
 #include "backend/cpu/x86/x86.h"
 #include "quant/iq_tables.h"
 
@@ -201,10 +201,8 @@ ALWAYS __m512 gemv16_iq3_s(const mm_format *f, const row_set *rows, const mm_col
 
 /* Weights + bias in natural order: 16 bytes of block s, half k at 128 (s % 2) + 64 k + 16 (s / 2).
  */
-ALWAYS void row_store(const iq3s_row *r, uint8_t out[256])
+ALWAYS void row_store(const iq3s_row *r, __m512i bias, uint8_t out[256])
 {
-    const __m512i bias = _mm512_set1_epi8(IQ3S_BIAS);
-
 #pragma GCC unroll 2
     for (int h = 0; h < 2; h++) {
         const __m512i even = _mm512_add_epi8(bias, negate(r->even[h], r->minus_even[h]));
@@ -219,6 +217,7 @@ static void expand_iq3_s(const row_set *rows, size_t first_block, size_t n_block
 {
     _Alignas(64) uint8_t w[16][256];
     const row_set plain = rows_at(w[0], sizeof w[0]);
+    const __m512i bias = _mm512_set1_epi8((char)(IQ3S_BIAS - tile->minus));
     iq3s_grid g;
 
     grid_load(&g);
@@ -230,7 +229,7 @@ static void expand_iq3_s(const row_set *rows, size_t first_block, size_t n_block
         for (int i = 0; i < 16; i++) {
             iq3s_row r;
             row_load(&g, row_at(rows, i, at), &r);
-            row_store(&r, w[i]);
+            row_store(&r, bias, w[i]);
         }
         for (size_t s = 0; s < 8; s++) {
             __m512i x[4];
@@ -259,7 +258,9 @@ static void mm_iq3_s(const jl_mm_args *a)
     mm_gemv(&fmt_iq3_s, a, gemv16_iq3_s);
 }
 
-void jl_x86_mm_iq3s_avx512vbmi(jl_cpu_kernels *k)
+MM_KERNEL_AMX(iq3_s)
+
+void jl_x86_mm_iq3s_avx512vbmi(jl_cpu_kernels *k, bool amx)
 {
-    k->mm[JL_TYPE_IQ3_S] = mm_iq3_s;
+    k->mm[JL_TYPE_IQ3_S] = MM_BEST(iq3_s, amx);
 }

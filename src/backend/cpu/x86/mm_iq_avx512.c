@@ -4,5 +4,5 @@
 
 void jl_x86_mm_iq_avx512(jl_cpu_kernels *k)
 {
-    mm_iq_init(k);
+    mm_iq_init(k, false);
 }

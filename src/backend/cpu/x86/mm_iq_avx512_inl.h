@@ -3,7 +3,7 @@
 #ifndef JL_BACKEND_CPU_X86_MM_IQ_AVX512_INL_H
 #define JL_BACKEND_CPU_X86_MM_IQ_AVX512_INL_H
 
-#include "backend/cpu/x86/mm_avx512_inl.h"
+#include "backend/cpu/x86/mm_expand_avx512_inl.h"
 #include "quant/unpack.h"
 
 enum { GRID_BIAS = 64 }; /* magnitudes of all grids are below 64 */
@@ -13,7 +13,7 @@ ALWAYS void expand_unpacked(jl_unpack32_fn *unpack, const row_set *rows, size_t 
                             mm_tile *tile, size_t b, int h)
 {
     _Alignas(64) uint8_t w[16][32];
-    const __m512i bias = _mm512_set1_epi8(GRID_BIAS);
+    const __m512i bias = _mm512_set1_epi8((char)(GRID_BIAS - tile->minus));
     mm_quads quads;
 
     for (int i = 0; i < 16; i++) {
@@ -46,7 +46,8 @@ ALWAYS void expand_unpacked(jl_unpack32_fn *unpack, const row_set *rows, size_t 
     static void mm_##name(const jl_mm_args *a)                                                 \
     {                                                                                          \
         MM_GEMM(&fmt_##name, expand_##name, a);                                                \
-    }
+    }                                                                                          \
+    MM_KERNEL_AMX(name)
 
 GRID_KERNEL(iq1_s, jl_block_iq1_s, false)
 GRID_KERNEL(iq1_m, jl_block_iq1_m, true)
@@ -56,15 +57,15 @@ GRID_KERNEL(iq2_s, jl_block_iq2_s, true)
 GRID_KERNEL(iq3_xxs, jl_block_iq3_xxs, false)
 GRID_KERNEL(iq3_s, jl_block_iq3_s, false)
 
-ALWAYS void mm_iq_init(jl_cpu_kernels *k)
+ALWAYS void mm_iq_init(jl_cpu_kernels *k, bool amx)
 {
-    k->mm[JL_TYPE_IQ1_S] = mm_iq1_s;
-    k->mm[JL_TYPE_IQ1_M] = mm_iq1_m;
-    k->mm[JL_TYPE_IQ2_XXS] = mm_iq2_xxs;
-    k->mm[JL_TYPE_IQ2_XS] = mm_iq2_xs;
-    k->mm[JL_TYPE_IQ2_S] = mm_iq2_s;
-    k->mm[JL_TYPE_IQ3_XXS] = mm_iq3_xxs;
-    k->mm[JL_TYPE_IQ3_S] = mm_iq3_s;
+    k->mm[JL_TYPE_IQ1_S] = MM_BEST(iq1_s, amx);
+    k->mm[JL_TYPE_IQ1_M] = MM_BEST(iq1_m, amx);
+    k->mm[JL_TYPE_IQ2_XXS] = MM_BEST(iq2_xxs, amx);
+    k->mm[JL_TYPE_IQ2_XS] = MM_BEST(iq2_xs, amx);
+    k->mm[JL_TYPE_IQ2_S] = MM_BEST(iq2_s, amx);
+    k->mm[JL_TYPE_IQ3_XXS] = MM_BEST(iq3_xxs, amx);
+    k->mm[JL_TYPE_IQ3_S] = MM_BEST(iq3_s, amx);
 }
 
 #endif

@@ -4,5 +4,5 @@
 
 void jl_x86_mm_k_avx512(jl_cpu_kernels *k)
 {
-    mm_k_init(k);
+    mm_k_init(k, false);
 }

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "backend/cpu/x86/mm_avx512_inl.h"
+#include "backend/cpu/x86/mm_expand_avx512_inl.h"
 
 /* Bits [shift, shift + bits) of every lane as a float. */
 ALWAYS __m512i lane_bits(__m512i v, int shift, int bits)
@@ -251,14 +251,14 @@ FORMAT_K(q6_k, jl_block_q6_k, 32, false, true, head_q6_k)
 FORMAT_K(iq4_xs, jl_block_iq4_xs, 128, false, false, head_iq4_xs)
 #undef scale_q5_k
 
-ALWAYS void mm_k_init(jl_cpu_kernels *k)
+ALWAYS void mm_k_init(jl_cpu_kernels *k, bool amx)
 {
-    k->mm[JL_TYPE_Q2_K] = mm_q2_k;
-    k->mm[JL_TYPE_Q3_K] = mm_q3_k;
-    k->mm[JL_TYPE_Q4_K] = mm_q4_k;
-    k->mm[JL_TYPE_Q5_K] = mm_q5_k;
-    k->mm[JL_TYPE_Q6_K] = mm_q6_k;
-    k->mm[JL_TYPE_IQ4_XS] = mm_iq4_xs;
+    k->mm[JL_TYPE_Q2_K] = MM_BEST(q2_k, amx);
+    k->mm[JL_TYPE_Q3_K] = MM_BEST(q3_k, amx);
+    k->mm[JL_TYPE_Q4_K] = MM_BEST(q4_k, amx);
+    k->mm[JL_TYPE_Q5_K] = MM_BEST(q5_k, amx);
+    k->mm[JL_TYPE_Q6_K] = MM_BEST(q6_k, amx);
+    k->mm[JL_TYPE_IQ4_XS] = MM_BEST(iq4_xs, amx);
 }
 
 #endif

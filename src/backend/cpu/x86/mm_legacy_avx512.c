@@ -4,5 +4,5 @@
 
 void jl_x86_mm_legacy_avx512(jl_cpu_kernels *k)
 {
-    mm_legacy_init(k);
+    mm_legacy_init(k, false);
 }

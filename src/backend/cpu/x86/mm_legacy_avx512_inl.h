@@ -2,7 +2,7 @@
 #ifndef JL_BACKEND_CPU_X86_MM_LEGACY_AVX512_INL_H
 #define JL_BACKEND_CPU_X86_MM_LEGACY_AVX512_INL_H
 
-#include "backend/cpu/x86/mm_avx512_inl.h"
+#include "backend/cpu/x86/mm_expand_avx512_inl.h"
 
 enum { D_AT = 0, M_AT = 2 }; /* F16 scale and minimum of a block */
 
@@ -172,16 +172,16 @@ MM_KERNEL(iq4_nl)
 MM_KERNEL(mxfp4)
 MM_KERNEL(awq4)
 
-ALWAYS void mm_legacy_init(jl_cpu_kernels *k)
+ALWAYS void mm_legacy_init(jl_cpu_kernels *k, bool amx)
 {
-    k->mm[JL_TYPE_Q4_0] = mm_q4_0;
-    k->mm[JL_TYPE_Q4_1] = mm_q4_1;
-    k->mm[JL_TYPE_Q5_0] = mm_q5_0;
-    k->mm[JL_TYPE_Q5_1] = mm_q5_1;
-    k->mm[JL_TYPE_Q8_0] = mm_q8_0;
-    k->mm[JL_TYPE_IQ4_NL] = mm_iq4_nl;
-    k->mm[JL_TYPE_MXFP4] = mm_mxfp4;
-    k->mm[JL_TYPE_AWQ4] = mm_awq4;
+    k->mm[JL_TYPE_Q4_0] = MM_BEST(q4_0, amx);
+    k->mm[JL_TYPE_Q4_1] = MM_BEST(q4_1, amx);
+    k->mm[JL_TYPE_Q5_0] = MM_BEST(q5_0, amx);
+    k->mm[JL_TYPE_Q5_1] = MM_BEST(q5_1, amx);
+    k->mm[JL_TYPE_Q8_0] = MM_BEST(q8_0, amx);
+    k->mm[JL_TYPE_IQ4_NL] = MM_BEST(iq4_nl, amx);
+    k->mm[JL_TYPE_MXFP4] = MM_BEST(mxfp4, amx);
+    k->mm[JL_TYPE_AWQ4] = MM_BEST(awq4, amx);
     k->mm_scratch = sizeof(mm_tile);
     k->mm_tile_rows = 64;
     k->mm_tile_rows_1 = 512;
