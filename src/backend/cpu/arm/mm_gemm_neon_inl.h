@@ -190,14 +190,20 @@ enum { MAX_ACC = SMMLA ? PAIRS : MAX_COLS };
 /* The step of smmla has 24 registers of sums and 8 left for operands. Compilers do not pair the
  * loads then (the unpaired half would be a tenth of the loop) and move them up until sums are
  * spilled, so LOAD_PAIR is two loads in one instruction, and KEEP says: these sums are complete
- * here, before any later LOAD_PAIR. `of` is what p points into. */
-#if SMMLA
+ * here, before any later LOAD_PAIR. `of` is what p points into. Without optimisation `at` is no
+ * constant yet, and nothing is fast anyway. */
+#if SMMLA && defined(__OPTIMIZE__)
 #define LOAD_PAIR(a, b, p, at, of)                                                                 \
     __asm__ volatile("ldp %q0, %q1, [%2, %3]"                                                      \
                      : "=w"(a), "=w"(b)                                                            \
                      : "r"(p), "i"(at), "m"(*(const of *)(p)))
 #define KEEP(v) __asm__ volatile("" : "+w"(v))
 #else
+#define LOAD_PAIR(a, b, p, at, of)                                                                 \
+    do {                                                                                           \
+        __builtin_memcpy(&(a), (const char *)(p) + (at), 16);                                      \
+        __builtin_memcpy(&(b), (const char *)(p) + (at) + 16, 16);                                 \
+    } while (0)
 #define KEEP(v) ((void)0)
 #endif
 
