@@ -1,9 +1,13 @@
 /* joule perplexity and joule kl: quality of a model on a text, alone and against a reference. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
+#include "curve.h"
 #include "figures.h"
 #include "joule/sys.h"
+#include "paths.h"
 
 static void print_perplexity(const opts *o, const jl_perplexity_result *r)
 {
@@ -102,6 +106,31 @@ static jl_status run_kl(const opts *o, jl_logits_file *base, jl_kl_result *out, 
     return s;
 }
 
+/* Adds the result to the points, and draws them. */
+static jl_status keep_point(const opts *o, const jl_kl_result *r, jl_error *err)
+{
+    const char *path = opt_text(o, OPT_MODEL) ? opt_text(o, OPT_MODEL) : path_bundled();
+    struct stat st;
+    curve_point p = {.kl = r->kl.value,
+                     .kl_error = r->kl.error,
+                     .kl_p99 = r->kl_p99.value,
+                     .top1 = r->top1.value};
+
+    if (!opt_text(o, OPT_POINTS))
+        return JL_OK;
+    if (!path || stat(path, &st) != 0)
+        return tool_error(err, JL_IO, "the size of the model's file is not known");
+    p.bytes = (uint64_t)st.st_size;
+    path_model_id(path, p.name, sizeof p.name);
+    snprintf(p.series, sizeof p.series, "%s", opt_text(o, OPT_SERIES));
+    for (char *c = p.name; *c; c++)
+        *c = *c == ',' ? '_' : *c;
+    const jl_status s = curve_add(opt_text(o, OPT_POINTS), &p, err);
+    if (s != JL_OK || !opt_text(o, OPT_SVG))
+        return s;
+    return curve_draw(opt_text(o, OPT_POINTS), opt_text(o, OPT_SVG), err);
+}
+
 int cmd_kl(const opts *o)
 {
     jl_logits_file *base = NULL;
@@ -111,6 +140,10 @@ int cmd_kl(const opts *o)
     if (!opt_text(o, OPT_BASE))
         return usage_error(o, "name the reference's saved logits with --base; joule perplexity "
                               "--save-logits writes them");
+    if (opt_text(o, OPT_SVG) && !opt_text(o, OPT_POINTS))
+        return usage_error(o, "--svg draws the points of --points FILE.csv: name it");
+    if (strchr(opt_text(o, OPT_SERIES), ',') || strlen(opt_text(o, OPT_SERIES)) > 39)
+        return usage_error(o, "--series is a word of at most 39 bytes without a comma");
     jl_status s = jl_logits_file_open(opt_text(o, OPT_BASE), &base, &err);
     if (s == JL_OK)
         s = run_kl(o, base, &result, &err);
@@ -118,5 +151,5 @@ int cmd_kl(const opts *o)
     if (s != JL_OK)
         return ui_fail(o, &err);
     print_kl(o, &result);
-    return EXIT_OK;
+    return keep_point(o, &result, &err) == JL_OK ? EXIT_OK : ui_fail(o, &err);
 }

@@ -78,7 +78,7 @@ static jl_status run_budget(const opts *o, jl_quant_plan *plan, jl_quant_budget 
     b->progress = eval_progress;
     b->ctx = &run;
     jl_status s = JL_OK;
-    if (opt_text(o, OPT_FILE)) {
+    if (opt_text(o, OPT_FILE) && !jl_quant_plan_is_measured(plan)) {
         s = load_model(o, o->args[0], LOAD_WEIGHTS, &run.model, err);
         if (s == JL_OK)
             s = calibration(o, run.model, &tokens, err);
@@ -111,13 +111,16 @@ static jl_status make_plan(const opts *o, jl_quant_plan *plan, jl_error *err)
 
     if (has_budget(o)) {
         jl_quant_budget b = {.struct_size = sizeof b};
-        s = budget_of(o, plan, &b, err);
+        if (opt_text(o, OPT_PLAN)) /* for what it has measured; the budget chooses the types */
+            s = jl_quant_plan_load(plan, opt_text(o, OPT_PLAN), err);
+        if (s == JL_OK)
+            s = budget_of(o, plan, &b, err);
         if (s == JL_OK)
             s = run_budget(o, plan, &b, err);
     } else if (o->n_args > 2) {
         s = jl_quant_plan_set_mix(plan, o->args[2], opt_on(o, OPT_PURE), err);
     }
-    if (s == JL_OK && opt_text(o, OPT_PLAN))
+    if (s == JL_OK && opt_text(o, OPT_PLAN) && !has_budget(o))
         s = jl_quant_plan_load(plan, opt_text(o, OPT_PLAN), err);
     for (int i = 0; s == JL_OK && i < o->n_rules; i++)
         s = jl_quant_plan_set_rule(plan, o->rules[i], err);

@@ -72,6 +72,8 @@ typedef enum {
     OPT_CHUNKS,
     OPT_SAVE_LOGITS,
     OPT_BASE,
+    OPT_POINTS,
+    OPT_SERIES,
     OPT_CHAT,
     OPT_TENSOR_TYPE,
     OPT_IMATRIX,

@@ -180,6 +180,10 @@ const opt_def opt_table[OPT_COUNT] = {
              "also write the logits, for joule kl or llama-perplexity"),
     [OPT_BASE] = TEXT("base", 0, NULL, OPT_T_PATH, "FILE", NULL, C(KL),
                       "saved logits of the reference model; they hold the text, too"),
+    [OPT_POINTS] = TEXT("points", 0, NULL, OPT_T_PATH, "FILE", NULL, C(KL),
+                        "CSV file that collects size and divergence of several models"),
+    [OPT_SERIES] = TEXT("series", 0, NULL, OPT_T_TEXT, "NAME", "", C(KL),
+                        "points of a named series are joined in the picture"),
     [OPT_CHAT] = FLAG("chat", 0, NULL, C(EVAL),
                       "put every \"prompt\" into the chat template as a user's message"),
     [OPT_TENSOR_TYPE] =
@@ -190,7 +194,8 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_PURE] = FLAG("pure", 0, NULL, C(QUANTIZE),
                       "one type for everything: do not keep the LM head in Q6_K"),
     [OPT_PLAN] = TEXT("plan", 0, NULL, OPT_T_PATH, "FILE", NULL, C(QUANTIZE),
-                      "take the types from a plan file, after TYPE and before --tensor-type"),
+                      "take the types from a plan file, after TYPE and before --tensor-type; with "
+                      "a budget: its measurements, not its types"),
     [OPT_SAVE_PLAN] = TEXT("save-plan", 0, NULL, OPT_T_PATH, "FILE", NULL, C(QUANTIZE),
                            "write the plan to a file that can be edited and used with --plan"),
     [OPT_DRY_RUN] = FLAG("dry-run", 0, NULL, C(QUANTIZE), "print the plan and stop"),
@@ -272,8 +277,8 @@ const opt_def opt_table[OPT_COUNT] = {
                                "let the machine go to sleep while an answer is being written"),
     [OPT_LOG_CSV] = TEXT("log", 0, NULL, OPT_T_PATH, "FILE", NULL, C(POWER),
                          "write every sample to a CSV file"),
-    [OPT_SVG] = TEXT("svg", 0, NULL, OPT_T_PATH, "FILE", NULL, C(POWER),
-                     "draw the power over time into an SVG file at the end"),
+    [OPT_SVG] = TEXT("svg", 0, NULL, OPT_T_PATH, "FILE", NULL, C(POWER) | C(KL),
+                     "draw the power over time (kl: the points, by size) into an SVG file"),
     [OPT_INTERVAL] = NUM("interval", 0, NULL, OPT_T_FLOAT, 0.1, 3600, "1", C(POWER),
                          "seconds from sample to sample"),
     [OPT_SECONDS] = NUM("seconds", 0, NULL, OPT_T_FLOAT, 0, 1e6, "0", C(POWER),
@@ -384,7 +389,9 @@ const cmd_def cmd_table[CMD_COUNT] = {
                 "Runs the text of a file of saved logits and prints the Kullback-Leibler "
                 "divergence of the model's next-token distributions from the reference's: mean, "
                 "quantiles, share of equal best tokens, each with its standard error.",
-                "joule kl -m model-q4.gguf --base bf16.logits\n", cmd_kl},
+                "joule kl -m model-q4.gguf --base bf16.logits\n"
+                "joule kl -m model-q5.gguf --base bf16.logits --points kl.csv --svg kl.svg\n",
+                cmd_kl},
     [CMD_EVAL] =
         {"eval", "FILE.jsonl", 1, "answer questions and count the right answers",
          "Each line is an object. {\"prompt\", \"choices\": [...], \"answer\": 0}: the choice of "

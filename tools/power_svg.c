@@ -1,26 +1,13 @@
 /* Power over time as an SVG picture. */
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "joule/sys.h"
 #include "load.h"
 #include "power_cli.h"
+#include "svg.h"
 
 enum { WIDTH = 800, HEIGHT = 300, LEFT = 60, BOTTOM = 260, TOP = 30, RIGHT = 780 };
-
-static jl_status put(jl_writer *w, jl_error *err, const char *fmt, ...) JL_PRINTF(3, 4);
-
-static jl_status put(jl_writer *w, jl_error *err, const char *fmt, ...)
-{
-    char line[400];
-    va_list args;
-
-    va_start(args, fmt);
-    const int n = vsnprintf(line, sizeof line, fmt, args);
-    va_end(args);
-    return jl_writer_write(w, line, n > 0 ? (size_t)n : 0, err);
-}
 
 /* A round number of watts at or above the highest sample. */
 static double scale_of(const jl_power_sample *s, size_t n)
@@ -38,22 +25,12 @@ static double scale_of(const jl_power_sample *s, size_t n)
     return 10.0 * unit;
 }
 
-/* Text of a meter goes into XML. */
-static void escape(const char *in, char *out, size_t cap)
-{
-    size_t n = 0;
-
-    for (; *in && n + 2 < cap; in++)
-        out[n++] = *in == '<' || *in == '>' || *in == '&' || *in == '"' ? '?' : *in;
-    out[n] = '\0';
-}
-
 static jl_status axes(jl_writer *w, double top, double span, const char *meter, jl_error *err)
 {
     char name[120];
 
-    escape(meter, name, sizeof name);
-    jl_status s = put(w, err,
+    svg_escape(meter, name, sizeof name);
+    jl_status s = svg_put(w, err,
                       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
                       "font-family=\"sans-serif\" font-size=\"12\">\n"
                       "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n"
@@ -62,7 +39,7 @@ static jl_status axes(jl_writer *w, double top, double span, const char *meter, 
     for (int i = 0; s == JL_OK && i <= 4; i++) {
         const double y = BOTTOM - (BOTTOM - TOP) * i / 4.0;
         const double x = LEFT + (RIGHT - LEFT) * i / 4.0;
-        s = put(w, err,
+        s = svg_put(w, err,
                 "<path d=\"M%d %.1fH%d\" stroke=\"#ddd\"/><text x=\"%d\" y=\"%.1f\" "
                 "text-anchor=\"end\">%.3g</text><text x=\"%.1f\" y=\"%d\" "
                 "text-anchor=\"middle\">%.3g s</text>\n",
@@ -85,21 +62,18 @@ jl_status power_write_svg(const char *path, const jl_power_sample *samples, size
         return s;
     s = axes(w, top, span, meter, err);
     if (s == JL_OK)
-        s = put(w, err, "<path fill=\"none\" stroke=\"#c60\" stroke-width=\"1.5\" d=\"");
+        s = svg_put(w, err, "<path fill=\"none\" stroke=\"#c60\" stroke-width=\"1.5\" d=\"");
     for (size_t i = 0; s == JL_OK && i < n; i++) {
         if (isnan(samples[i].watts)) {
             open = false; /* a gap where nothing was measured */
             continue;
         }
-        s = put(w, err, "%c%.1f %.1f", open ? 'L' : 'M',
+        s = svg_put(w, err, "%c%.1f %.1f", open ? 'L' : 'M',
                 LEFT + (RIGHT - LEFT) * (samples[i].t_s - start) / span,
                 BOTTOM - (BOTTOM - TOP) * samples[i].watts / top);
         open = true;
     }
     if (s == JL_OK)
-        s = put(w, err, "\"/>\n</svg>\n");
-    if (s == JL_OK)
-        return jl_writer_commit(w, err);
-    jl_writer_abort(w);
-    return s;
+        s = svg_put(w, err, "\"/>\n</svg>\n");
+    return svg_end(w, s, err);
 }

@@ -82,11 +82,15 @@ typedef struct {
  * Each matrix in turn is quantised alone, to a small type, and the divergence of the output from
  * that of the model as it is measured on the calibration text; the divergence of other types is
  * taken as proportional to their error on the matrix, and divergences add up. The session must
- * be one of the plan's own file, with a context of at least n_ctx. JL_INVALID says the smallest
- * budget there is. */
+ * be one of the plan's own file, with a context of at least n_ctx. What a loaded plan says of a
+ * matrix's sensitivity is not measured again: with jl_quant_plan_is_measured neither text nor model
+ * nor session is needed. JL_INVALID says the smallest budget there is. */
 JL_API JL_MUST_CHECK jl_status jl_quant_plan_budget(jl_quant_plan *plan, jl_model *model,
                                                     jl_session *session,
                                                     const jl_quant_budget *budget, jl_error *err);
+
+/* Whether the plan file had the sensitivity of every matrix, from an earlier search. */
+JL_API bool jl_quant_plan_is_measured(const jl_quant_plan *plan);
 
 /* ---- writing ------------------------------------------------------------------------------- */
 

@@ -78,7 +78,7 @@ static jl_status fill_items(jl_quant_plan *p, jl_error *err)
         const jl_gguf_tensor *t = jl_gguf_tensor_at(p->gguf, i);
         item->tensor = t;
         item->type = t->type;
-        item->damage = NAN;
+        item->damage = item->sensitivity = NAN;
         split_name(t->name, item);
         item->matrix = is_matrix(t, item);
         if (item->matrix && p->imatrix)
@@ -217,14 +217,19 @@ static jl_status load_line(jl_quant_plan *plan, char *line, size_t number, jl_er
     char type_name[32];
     char name[300];
     char rest;
+    double sensitivity = NAN;
     jl_error why;
     jl_type type = JL_TYPE_F32;
 
-    const int n = sscanf(line, " %31s %299s %c", type_name, name, &rest);
+    const int n = sscanf(line, " %31s %299s sensitivity=%lf %c", type_name, name, &sensitivity,
+                         &rest);
     if (n <= 0)
         return JL_OK;
-    if (n != 2)
-        return jl_fail(err, JL_FORMAT, "plan, line %zu: write a type and the name of a tensor",
+    if ((n != 3 && (n != 2 || sscanf(line, " %*s %*s %c", &rest) == 1)) ||
+        (n == 3 && !(sensitivity >= 0 && isfinite(sensitivity))))
+        return jl_fail(err, JL_FORMAT,
+                       "plan, line %zu: write a type, the name of a tensor and, if it was "
+                       "measured, sensitivity=NUMBER",
                        number);
     if (find_type(type_name, &type, &why) != JL_OK)
         return jl_fail(err, JL_FORMAT, "plan, line %zu: %s", number, why.text);
@@ -235,7 +240,17 @@ static jl_status load_line(jl_quant_plan *plan, char *line, size_t number, jl_er
         return jl_fail(err, JL_FORMAT, "plan, line %zu: %s stays %s", number, name,
                        jl_type_name((uint32_t)item->type));
     item->type = type;
+    if (n == 3 && item->matrix)
+        item->sensitivity = sensitivity;
     return JL_OK;
+}
+
+bool jl_quant_plan_is_measured(const jl_quant_plan *plan)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->items[i].matrix && isnan(plan->items[i].sensitivity))
+            return false;
+    return true;
 }
 
 jl_status jl_quant_plan_load(jl_quant_plan *plan, const char *path, jl_error *err)
@@ -277,6 +292,9 @@ static jl_status put_plan(const jl_quant_plan *plan, jl_writer *w, const char *c
             continue;
         int n = snprintf(line, sizeof line, "%-8s %s", jl_type_name((uint32_t)item->type),
                          item->tensor->name);
+        if (!isnan(item->sensitivity) && n > 0)
+            n += snprintf(line + n, sizeof line - (size_t)n, "  sensitivity=%.9g",
+                          item->sensitivity);
         if (!isnan(item->damage) && n > 0)
             snprintf(line + n, sizeof line - (size_t)n, "  # KL %.3g", item->damage);
         JL_TRY(put_line(w, line, err));

@@ -14,6 +14,7 @@ typedef struct {
     char kind[64];     /* the name without "blk.N." and ".weight" */
     char note[96];
     float *importance; /* [ne[2]][ne[0]] owned, or NULL */
+    double sensitivity; /* KL of the output per relative error of the matrix; NAN: not measured */
     double damage;     /* NAN: not measured */
 } jl_quant_item;
 

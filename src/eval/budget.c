@@ -23,6 +23,7 @@ typedef struct {
     jl_choice_set *sets; /* [n matrices] */
     size_t *items;       /* [n matrices] index in the plan */
     size_t n;
+    bool measured; /* every matrix has its sensitivity, or gets it */
 } search;
 
 /* ---- running the text ----------------------------------------------------------------------- */
@@ -157,17 +158,20 @@ static const jl_choice *probe_of(const jl_choice_set *set)
 
 static jl_status weigh(search *s, size_t i, jl_error *err)
 {
-    const jl_quant_item *item = &s->plan->items[s->items[i]];
+    jl_quant_item *item = &s->plan->items[s->items[i]];
     jl_choice_set *set = &s->sets[i];
-    double per_error = (double)item->tensor->n_elements; /* without a text: equal per weight */
     double kl;
 
     JL_TRY(jl_choices_of(item, set, err));
-    if (s->reference && set->n > 1) {
+    if (s->reference && isnan(item->sensitivity)) {
         const jl_choice probe = *probe_of(set);
-        JL_TRY(measure(s, item, probe.type, &kl, err));
-        per_error = probe.damage > 0.0 ? fmax(kl, 0.0) / probe.damage : 0.0;
+        if (set->n > 1)
+            JL_TRY(measure(s, item, probe.type, &kl, err));
+        item->sensitivity = set->n > 1 && probe.damage > 0.0 ? fmax(kl, 0.0) / probe.damage : 0.0;
     }
+    /* without a text: equal per weight */
+    const double per_error =
+        s->measured ? item->sensitivity : (double)item->tensor->n_elements;
     for (size_t k = 0; k < set->n; k++) {
         set->choices[k].damage *= per_error;
         if (s->budget->bytes_per_token > 0.0)
@@ -208,7 +212,8 @@ static jl_status weigh_all(search *s, jl_error *err)
     for (size_t i = 0; i < s->plan->n; i++)
         if (s->plan->items[i].matrix)
             s->items[s->n++] = i;
-    if (b->tokens)
+    s->measured = b->tokens || jl_quant_plan_is_measured(s->plan);
+    if (b->tokens && !jl_quant_plan_is_measured(s->plan))
         JL_TRY(make_reference(s, err));
     for (size_t i = 0; i < s->n; i++) {
         if (b->progress && !b->progress(b->ctx, i, s->n, NAN))
@@ -241,7 +246,7 @@ static jl_status choose(search *s, jl_error *err)
         jl_quant_item *item = &s->plan->items[s->items[i]];
         const jl_choice *c = &s->sets[i].choices[s->sets[i].chosen];
         item->type = c->type;
-        item->damage = s->reference ? c->damage : NAN;
+        item->damage = s->measured ? c->damage : NAN;
     }
     return JL_OK;
 }

@@ -47,6 +47,20 @@ echo short >"$T/short"
 refuses 1 "least" "a text of less than two chunks" perplexity -m "$M" -f "$T/short" -c 32
 refuses 1 "no/such" "a folder that is not there" perplexity -m "$M" -f "$T/text" -c 32 --save-logits "$T/no/such"
 [ ! -c /dev/full ] || refuses 1 "full\|space" "a full disk" perplexity -m "$M" -f "$T/text" -c 32 --save-logits /dev/full
+exits 0 "a point of a curve" kl -q -m "$M" --base "$T/base" --chunks 2 --points "$T/points.csv"
+exits 0 "another, and the picture" \
+    kl -q -m "$Q" --base "$T/base" --chunks 2 --points "$T/points.csv" --series s --svg "$T/curve.svg"
+exits 0 "the same again" \
+    kl -q -m "$Q" --base "$T/base" --chunks 2 --points "$T/points.csv" --series s --svg "$T/curve.svg"
+is "three lines of points" 3 "$(wc -l <"$T/points.csv" | tr -d ' ')"
+is "two circles" 2 "$(grep -c '<circle' "$T/curve.svg")"
+python3 -c "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])" "$T/curve.svg" 2>/dev/null &&
+    pass "the picture is XML" || fail "the picture is XML" "$(cat "$T/curve.svg")"
+refuses 2 "points" "a picture without points" kl -m "$M" --base "$T/base" --svg "$T/curve.svg"
+echo nonsense >>"$T/points.csv"
+run kl -q -m "$M" --base "$T/base" --chunks 2 --points "$T/points.csv"
+is "points that are none are refused" 1 "$rc"
+grep -q "line 4" "$T/err" && pass "with their line" || fail "with their line" "$(cat "$T/err")"
 refuses 2 "base" "kl without a base" kl -m "$M"
 refuses 1 "no file of saved logits" "a text as base" kl -m "$M" --base "$T/text"
 refuses 1 "no-such" "a base that is not there" kl -m "$M" --base "$T/no-such"

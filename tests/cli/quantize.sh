@@ -47,6 +47,12 @@ for bpw in 5; do
         pass "are kept and nearly used" || fail "are kept and nearly used" "$(wc -c <"$T/q") bytes, $params parameters"
 done
 exits 0 "a budget by measurement" quantize --dry-run "$S" --bpw 5 -f "$T/text" --chunks 1 --save-plan "$T/plan"
+"$J" quantize -q "$S" "$T/none" --dry-run --bpw 5 --plan "$T/plan" --save-plan "$T/again.plan"
+same "a plan's measurements give the same plan, without the text" "$T/plan" "$T/again.plan"
+exits 0 "and another budget" quantize --dry-run "$S" --bpw 7 --plan "$T/plan" --save-plan "$T/again.plan"
+cmp -s "$T/plan" "$T/again.plan" && fail "which is another plan" || pass "which is another plan"
+sed 's/sensitivity=[^ ]*/sensitivity=-1/' "$T/plan" >"$T/bad.plan"
+refuses 1 "line 2.*sensitivity" "a plan with a bad measurement" quantize --dry-run "$S" --bpw 5 --plan "$T/bad.plan"
 grep -q "# KL " "$T/plan" && pass "the plan shows the damage" || fail "the plan shows the damage" "$(head -5 "$T/plan")"
 exits 0 "a budget of decoding" quantize --dry-run "$S" --budget-decode 2MB
 refuses 1 "the least is" "a budget that is too small" quantize "$S" "$T/none" --budget 100kB
