@@ -401,13 +401,13 @@ const cmd_def cmd_table[CMD_COUNT] = {
          "joule eval -m model.gguf questions.jsonl\n", cmd_eval},
     [CMD_QUANTIZE] =
         {"quantize", "IN.gguf OUT.gguf [TYPE]", 3, "make a model file smaller",
-         "TYPE is a mix (Q4_K_M, Q5_K_M, IQ4_XS, UD-IQ4_XS, UD-Q4_K_M) or one type for all "
-         "matrices (F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, Q4_0, Q4_1, Q5_0, Q5_1, "
-         "IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS, IQ2_XXS); or --budget, --bpw or "
-         "--budget-decode choose the types by measurement, with the divergence of the output on "
-         "the text of -f. The plan is printed first. The file appears whole or not at all; a run"
-         " that was stopped is continued by the same command. Values that are not numbers are "
-         "refused.",
+         "TYPE is a mix (Q4_K_M, Q5_K_M, IQ4_XS, UD-IQ4_XS, UD-Q4_K_M; JQ4, which only joule "
+         "reads) or one type for all matrices (F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, "
+         "Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS, IQ2_XXS); or "
+         "--budget, --bpw or --budget-decode choose the types by measurement, with the divergence "
+         "of the output on the text of -f. The plan is printed first. The file appears whole or "
+         "not at all; a run that was stopped is continued by the same command. Values that are "
+         "not numbers are refused.",
          "joule quantize model-bf16.gguf model-q4.gguf Q4_K_M --imatrix model.imatrix\n"
          "joule quantize model-bf16.gguf small.gguf --budget 13.4GB -f text.txt --save-plan plan\n"
          "joule quantize model-bf16.gguf out.gguf Q4_K --tensor-type 'attn_v|ffn_down=Q6_K'\n",

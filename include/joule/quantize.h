@@ -34,7 +34,7 @@ JL_API JL_MUST_CHECK jl_status jl_quant_plan_open(const char *path, const char *
                                                   jl_quant_plan **out, jl_error *err);
 JL_API void jl_quant_plan_close(jl_quant_plan *plan); /* NULL is fine */
 
-/* A mix (Q4_K_M, Q5_K_M, IQ4_XS, UD-IQ4_XS, UD-Q4_K_M) or one type for all matrices; then LM
+/* A mix (Q4_K_M, Q5_K_M, IQ4_XS, UD-IQ4_XS, UD-Q4_K_M, JQ4) or one type for all matrices; then LM
  * head and tied embeddings take Q6_K where the type has fewer bits, unless pure. */
 JL_API JL_MUST_CHECK jl_status jl_quant_plan_set_mix(jl_quant_plan *plan, const char *name,
                                                      bool pure, jl_error *err);

@@ -15,6 +15,8 @@ uint64_t jl_quant_bytes(const jl_gguf_tensor *t, jl_type type)
 {
     const uint64_t row = jl_row_bytes((uint32_t)type, t->ne[0]);
 
+    if (t->ne[1] % jl_type_get((uint32_t)type)->group_rows)
+        return 0;
     return row * (t->n_elements / t->ne[0]);
 }
 
@@ -147,7 +149,7 @@ static jl_status find_type(const char *name, jl_type *out, jl_error *err)
         return jl_fail(err, JL_INVALID,
                        "'%.40s' is no type joule can write: F32, F16, BF16, Q8_0, Q4_0, Q4_1, "
                        "Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS,"
-                       " IQ2_XXS",
+                       " IQ2_XXS, JQ4",
                        name);
     *out = (jl_type)type;
     return JL_OK;

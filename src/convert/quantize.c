@@ -11,7 +11,8 @@
 #include "convert/plan.h"
 #include "quant/quant.h"
 
-enum { SLICE_VALUES = 1 << 22, MAX_THREADS = 256, SAMPLE_ROWS = 5 };
+enum { SLICE_VALUES = 1 << 22, MAX_THREADS = 256, SAMPLE_ROWS = 5,
+       MAX_GROUP = 16 /* rows stored together */ };
 
 typedef struct {
     const jl_quant_plan *plan;
@@ -20,7 +21,7 @@ typedef struct {
     jl_pool *pool;
     jl_quantizer *quantizers[JL_TYPE_MAX]; /* made when first needed */
     uint8_t *slice;                        /* [slice_bytes] encoded rows */
-    float *rows;                           /* [n_threads][longest row] */
+    float *rows;                           /* [n_threads][MAX_GROUP][longest row] */
     uint64_t longest, slice_bytes;
     uint64_t done, total; /* parameters */
     uint64_t resumed;     /* bytes */
@@ -61,21 +62,26 @@ static void quantize_rows(void *ctx, int ith, int nth)
     const uint64_t n_in = tensor->ne[0];
     const uint64_t from_bytes = jl_row_bytes((uint32_t)tensor->type, n_in);
     const uint64_t to_bytes = jl_row_bytes((uint32_t)t->item->type, n_in);
-    const jl_range part = jl_split((size_t)t->n_rows, 1, ith, nth);
-    float *x = t->job->rows + (uint64_t)ith * t->job->longest;
+    const uint32_t group = jl_type_get((uint32_t)t->item->type)->group_rows;
+    const jl_range part = jl_split((size_t)t->n_rows, group, ith, nth);
+    float *x = t->job->rows + (uint64_t)ith * t->job->longest * MAX_GROUP;
 
-    for (size_t r = part.begin; r < part.end; r++) {
+    for (size_t r = part.begin; r < part.end; r += group) {
         const uint64_t row = t->first + r;
         const uint8_t *src = tensor->data + row * from_bytes;
         const float *importance =
             t->item->importance ? t->item->importance + row / tensor->ne[1] * n_in : NULL;
-        jl_dequant_row(tensor->type, src, x, (size_t)n_in);
-        if (!all_finite(x, n_in))
-            note_bad(t, row);
+        for (uint32_t i = 0; i < group; i++) {
+            float *to = x + i * n_in;
+            jl_dequant_matrix_row(tensor->type, tensor->data, (size_t)row + i, to, (size_t)n_in);
+            if (!all_finite(to, n_in))
+                note_bad(t, row + i);
+        }
         if (t->quantizer)
-            jl_quantizer_row(t->quantizer, x, importance, t->dst + r * to_bytes, (size_t)n_in);
+            jl_quantizer_rows(t->quantizer, x, importance, t->dst + r * to_bytes, (size_t)n_in,
+                              group);
         else
-            memcpy(t->dst + r * to_bytes, src, (size_t)to_bytes);
+            memcpy(t->dst + r * to_bytes, src, (size_t)to_bytes * group);
     }
 }
 
@@ -116,16 +122,17 @@ static jl_status same_rows(job *j, const jl_quant_item *item, bool *same, jl_err
     const uint64_t n_in = item->tensor->ne[0];
     const uint64_t n_rows = item->tensor->n_elements / n_in;
     const uint64_t to_bytes = jl_row_bytes((uint32_t)item->type, n_in);
-    uint8_t *old = jl_malloc((size_t)to_bytes);
+    const uint64_t group = jl_type_get((uint32_t)item->type)->group_rows;
+    uint8_t *old = jl_malloc((size_t)(to_bytes * group));
 
     *same = old != NULL;
     jl_status s = old ? JL_OK : jl_fail(err, JL_NO_MEMORY, "out of memory");
     for (uint64_t k = 0; s == JL_OK && *same && k < SAMPLE_ROWS; k++) {
-        const uint64_t row = k * (n_rows - 1) / (SAMPLE_ROWS - 1);
-        s = quantize_slice(j, item, row, 1, err);
+        const uint64_t row = k * (n_rows - 1) / (SAMPLE_ROWS - 1) / group * group;
+        s = quantize_slice(j, item, row, group, err);
         if (s == JL_OK)
-            s = jl_gguf_peek(j->writer, row * to_bytes, old, (size_t)to_bytes, err);
-        *same = s == JL_OK && memcmp(old, j->slice, (size_t)to_bytes) == 0;
+            s = jl_gguf_peek(j->writer, row * to_bytes, old, (size_t)(to_bytes * group), err);
+        *same = s == JL_OK && memcmp(old, j->slice, (size_t)(to_bytes * group)) == 0;
     }
     jl_free(old);
     return s;
@@ -165,9 +172,10 @@ static jl_status write_tensor(job *j, const jl_quant_item *item, jl_error *err)
     const jl_gguf_tensor *t = item->tensor;
     const uint64_t n_rows = t->n_elements / t->ne[0];
     const uint64_t to_bytes = jl_row_bytes((uint32_t)item->type, t->ne[0]);
-    const uint64_t at_once = j->slice_bytes / to_bytes < SLICE_VALUES / t->ne[0] + 1
-                                 ? j->slice_bytes / to_bytes
-                                 : SLICE_VALUES / t->ne[0] + 1;
+    const uint64_t group = jl_type_get((uint32_t)item->type)->group_rows;
+    const uint64_t fit = j->slice_bytes / (to_bytes * group);
+    const uint64_t want = SLICE_VALUES / (t->ne[0] * group) + 1;
+    const uint64_t at_once = (fit < want ? fit : want) * group;
     bool taken;
 
     if (!jl_type_get((uint32_t)t->type)->is_weight)
@@ -247,7 +255,8 @@ static jl_status check_plan(job *j, jl_error *err)
                            item->tensor->name, (unsigned long long)item->tensor->ne[0],
                            jl_type_name((uint32_t)item->type));
         j->longest = item->tensor->ne[0] > j->longest ? item->tensor->ne[0] : j->longest;
-        j->slice_bytes = row_bytes > j->slice_bytes ? row_bytes : j->slice_bytes;
+        const uint64_t least = row_bytes * jl_type_get((uint32_t)item->type)->group_rows;
+        j->slice_bytes = least > j->slice_bytes ? least : j->slice_bytes;
         j->total += item->tensor->n_elements;
     }
     return JL_OK;
@@ -261,7 +270,7 @@ static jl_status prepare(job *j, const char *path, jl_error *err)
     j->slice_bytes = SLICE_VALUES * sizeof(float);
     JL_TRY(check_plan(j, err));
     j->slice = jl_malloc((size_t)j->slice_bytes);
-    j->rows = jl_calloc((size_t)n_threads * j->longest, sizeof *j->rows);
+    j->rows = jl_calloc((size_t)n_threads * MAX_GROUP * j->longest, sizeof *j->rows);
     if (!j->slice || !j->rows)
         return jl_fail(err, JL_NO_MEMORY, "no memory for buffers of %.1f MiB",
                        (double)j->slice_bytes / 1048576.0);

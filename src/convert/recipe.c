@@ -49,6 +49,18 @@ static jl_type iq4_xs(const jl_quant_plan *plan, const jl_quant_item *item, bool
                                                                           : JL_TYPE_IQ4_XS;
 }
 
+/* As IQ4_XS, in joule's own layout; rows so short that its scales weigh more take IQ4_NL. */
+static jl_type jq4(const jl_quant_plan *plan, const jl_quant_item *item, bool head)
+{
+    const uint64_t n_in = item->tensor->ne[0];
+    const jl_type type = iq4_xs(plan, item, head);
+
+    if (type != JL_TYPE_IQ4_XS)
+        return type;
+    return jl_row_bytes(JL_TYPE_JQ4, n_in) > jl_row_bytes(JL_TYPE_IQ4_NL, n_in) ? JL_TYPE_IQ4_NL
+                                                                                : JL_TYPE_JQ4;
+}
+
 /* Everything a token reads in Q8_0, experts smaller, those of the last layer one step better. */
 static jl_type ud_mix(const jl_quant_plan *plan, const jl_quant_item *item, const jl_type up[2],
                       jl_type down)
@@ -83,7 +95,7 @@ static const struct {
     mix_fn *type;
 } mixes[] = {
     {"Q4_K_M", q4_k_m},       {"Q5_K_M", q5_k_m},       {"IQ4_XS", iq4_xs},
-    {"UD-IQ4_XS", ud_iq4_xs}, {"UD-Q4_K_M", ud_q4_k_m},
+    {"UD-IQ4_XS", ud_iq4_xs}, {"UD-Q4_K_M", ud_q4_k_m}, {"JQ4", jq4},
 };
 
 static mix_fn *find_mix(const char *name)
@@ -109,9 +121,10 @@ jl_status jl_quant_apply_mix(jl_quant_plan *plan, const char *name, bool pure, j
 
     if (found < 0 || !jl_quantizer_has((jl_type)found))
         return jl_fail(err, JL_INVALID,
-                       "'%.40s' is no mix (Q4_K_M, Q5_K_M, IQ4_XS, UD-IQ4_XS, UD-Q4_K_M) and no "
-                       "type joule can write (F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, Q4_0, "
-                       "Q4_1, Q5_0, Q5_1, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS, IQ2_XXS)",
+                       "'%.40s' is no mix (Q4_K_M, Q5_K_M, IQ4_XS, UD-IQ4_XS, UD-Q4_K_M, JQ4) and "
+                       "no type joule can write (F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, "
+                       "Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS, "
+                       "IQ2_XXS)",
                        name);
     for (size_t i = 0; i < plan->n; i++) {
         jl_quant_item *item = &plan->items[i];

@@ -15,13 +15,15 @@ typedef struct {
     double energy, error;
 } sampling;
 
-/* Quantises n values and adds up the error. */
-static void add_error(sampling *s, size_t n, bool weighted)
+/* Quantises rows of n values and adds up the error. Weights are those of the first row: rows that
+ * are quantised together have the same. */
+static void add_error(sampling *s, size_t n, size_t n_rows, bool weighted)
 {
-    jl_quantizer_row(s->quantizer, s->x, weighted ? s->w : NULL, s->bytes, n);
-    jl_dequant_row(s->quantizer->type, s->bytes, s->y, n);
-    for (size_t i = 0; i < n; i++) {
-        const double w = weighted ? (double)s->w[i] : 1.0;
+    jl_quantizer_rows(s->quantizer, s->x, weighted ? s->w : NULL, s->bytes, n, n_rows);
+    for (size_t r = 0; r < n_rows; r++)
+        jl_dequant_matrix_row(s->quantizer->type, s->bytes, r, s->y + r * n, n);
+    for (size_t i = 0; i < n * n_rows; i++) {
+        const double w = weighted ? (double)s->w[i % n] : 1.0;
         const double e = (double)s->x[i] - (double)s->y[i];
         s->energy += w * (double)s->x[i] * (double)s->x[i];
         s->error += w * e * e;
@@ -32,9 +34,8 @@ static jl_status take_row(const jl_quant_item *item, uint64_t row, float *x, flo
                           jl_error *err)
 {
     const jl_gguf_tensor *t = item->tensor;
-    const uint64_t row_bytes = jl_row_bytes((uint32_t)t->type, t->ne[0]);
 
-    jl_dequant_row(t->type, t->data + row * row_bytes, x, (size_t)t->ne[0]);
+    jl_dequant_matrix_row(t->type, t->data, (size_t)row, x, (size_t)t->ne[0]);
     for (uint64_t i = 0; i < t->ne[0]; i++)
         if (!isfinite(x[i]))
             return jl_fail(err, JL_FORMAT,
@@ -45,23 +46,31 @@ static jl_status take_row(const jl_quant_item *item, uint64_t row, float *x, flo
     return JL_OK;
 }
 
+/* Rows of the sample stand for equal shares of the tensor; flat: as long rows of `cap` values. */
 static jl_status run(sampling *s, const jl_quant_item *item, bool flat, size_t cap, jl_error *err)
 {
     const uint64_t n_in = item->tensor->ne[0];
+    const uint64_t group = jl_type_get((uint32_t)s->quantizer->type)->group_rows;
     const uint64_t n_rows = item->tensor->n_elements / n_in;
+    const size_t block = s->quantizer->block_len;
     uint64_t want = SAMPLE_VALUES / n_in;
     size_t used = 0;
 
     want = want < MIN_ROWS ? MIN_ROWS : want;
     want = want > n_rows ? n_rows : want;
-    for (uint64_t k = 0; k < want; k++) {
+    for (uint64_t k = 0; group > 1 && k < want; k += group) {
+        const uint64_t row = (2 * k + 1) * n_rows / (2 * want) / group * group;
+        for (uint64_t i = 0; i < group; i++)
+            JL_TRY(take_row(item, row + i, s->x + i * n_in, s->w, err));
+        add_error(s, (size_t)n_in, (size_t)group, item->importance != NULL);
+    }
+    for (uint64_t k = 0; group == 1 && k < want; k++) {
         const uint64_t row = (2 * k + 1) * n_rows / (2 * want); /* in the middle of each share */
         JL_TRY(take_row(item, row, s->x + used, s->w + used, err));
         used += (size_t)n_in;
-        const size_t block = s->quantizer->block_len;
         if (flat && used + n_in <= cap && k + 1 < want)
             continue;
-        add_error(s, used / block * block, item->importance != NULL);
+        add_error(s, used / block * block, 1, item->importance != NULL);
         used = 0;
     }
     return JL_OK;
@@ -71,7 +80,8 @@ jl_status jl_quant_sample_error(const jl_quant_item *item, jl_type type, bool fl
                                 jl_error *err)
 {
     const size_t n_in = (size_t)item->tensor->ne[0];
-    const size_t cap = n_in > SAMPLE_VALUES ? n_in : SAMPLE_VALUES;
+    const size_t least = n_in * jl_type_get((uint32_t)type)->group_rows;
+    const size_t cap = least > SAMPLE_VALUES ? least : SAMPLE_VALUES;
     jl_quantizer *q = NULL;
 
     JL_TRY(jl_quantizer_create(type, &q, err));

@@ -73,7 +73,7 @@ typedef struct {
     const jl_quant_item *item;
     const jl_quantizer *quantizer;
     uint8_t *dst;
-    float *rows; /* [n_threads][ne[0]] */
+    float *rows; /* [n_threads][group_rows][ne[0]] */
 } fill_task;
 
 static void fill_rows(void *ctx, int ith, int nth)
@@ -81,16 +81,17 @@ static void fill_rows(void *ctx, int ith, int nth)
     const fill_task *f = ctx;
     const jl_gguf_tensor *t = f->item->tensor;
     const size_t n_in = (size_t)t->ne[0];
-    const uint64_t from = jl_row_bytes((uint32_t)t->type, n_in);
     const uint64_t to = jl_row_bytes((uint32_t)f->quantizer->type, n_in);
-    const jl_range part = jl_split((size_t)(t->n_elements / n_in), 1, ith, nth);
-    float *x = f->rows + (size_t)ith * n_in;
+    const size_t group = jl_type_get((uint32_t)f->quantizer->type)->group_rows;
+    const jl_range part = jl_split((size_t)(t->n_elements / n_in), group, ith, nth);
+    float *x = f->rows + (size_t)ith * n_in * group;
 
-    for (size_t r = part.begin; r < part.end; r++) {
+    for (size_t r = part.begin; r < part.end; r += group) {
         const float *importance = f->item->importance;
-        jl_dequant_row(t->type, t->data + r * from, x, n_in);
-        jl_quantizer_row(f->quantizer, x, importance ? importance + r / t->ne[1] * n_in : NULL,
-                         f->dst + r * to, n_in);
+        for (size_t i = 0; i < group; i++)
+            jl_dequant_matrix_row(t->type, t->data, r + i, x + i * n_in, n_in);
+        jl_quantizer_rows(f->quantizer, x, importance ? importance + r / t->ne[1] * n_in : NULL,
+                          f->dst + r * to, n_in, group);
     }
 }
 
@@ -102,7 +103,8 @@ static jl_status quantize_into(search *s, const jl_quant_item *item, jl_type typ
     jl_pool *pool = NULL;
 
     JL_TRY(jl_quantizer_create(type, &q, err));
-    float *rows = jl_calloc((size_t)config.n_threads * item->tensor->ne[0], sizeof *rows);
+    const size_t group = jl_type_get((uint32_t)type)->group_rows;
+    float *rows = jl_calloc((size_t)config.n_threads * group * item->tensor->ne[0], sizeof *rows);
     jl_status status = rows ? jl_pool_create(&config, &pool, err)
                             : jl_fail(err, JL_NO_MEMORY, "out of memory");
     if (status == JL_OK) {

@@ -18,11 +18,17 @@ static jl_status measure(jl_gguf_tensor *t, uint64_t at, jl_error *err)
             err, JL_FORMAT, at,
             "tensor %s has rows of %llu weights, not a multiple of %u as type %s needs", t->name,
             (unsigned long long)t->ne[0], type->block_len, type->name);
+    if (t->ne[1] % type->group_rows)
+        return jl_fail_at(
+            err, JL_FORMAT, at,
+            "tensor %s has %llu rows, not a multiple of %u as type %s needs", t->name,
+            (unsigned long long)t->ne[1], type->group_rows, type->name);
     bool fits = true;
     t->n_elements = 1;
     for (int d = 0; d < 4; d++)
         fits = fits && jl_mul_u64(t->n_elements, t->ne[d], &t->n_elements);
-    fits = fits && jl_mul_u64(t->n_elements / type->block_len, type->block_bytes, &t->n_bytes);
+    const uint64_t row_bytes = jl_row_bytes(t->type, t->ne[0]);
+    fits = fits && row_bytes && jl_mul_u64(t->n_elements / t->ne[0], row_bytes, &t->n_bytes);
     if (!fits || t->n_elements > INT64_MAX)
         return jl_fail_at(err, JL_FORMAT, at,
                           "tensor %s has a shape that no file can hold: the file is damaged",

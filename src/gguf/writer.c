@@ -291,6 +291,10 @@ static jl_status measure(const char *name, jl_type type, const uint64_t *ne, uin
     if (row == 0)
         return jl_fail(err, JL_INVALID, "tensor %s: no rows of this length in type %s", name,
                        jl_type_name(type));
+    const uint32_t group = jl_type_get(type)->group_rows;
+    if ((n_dims > 1 ? ne[1] : 1) % group)
+        return jl_fail(err, JL_INVALID, "tensor %s: type %s needs a multiple of %u rows", name,
+                       jl_type_name(type), group);
     uint64_t total = row;
     for (uint32_t d = 1; d < n_dims; d++) {
         if (ne[d] == 0 || !jl_mul_u64(total, ne[d], &total))

@@ -4,6 +4,7 @@
 #define JL_QUANT_BLOCKS_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { JL_QK = 256 }; /* weights per super-block */
@@ -139,6 +140,39 @@ typedef struct {
     uint8_t qh[16];     /* nibble g: 3 top bits of index g, then the sign of its offset */
     uint16_t scales[4]; /* four 3-bit scales of 16 weights each; top nibbles form the F16 scale */
 } jl_block_iq1_m;
+
+/* ---- JQ4: 16 rows of n weights together (docs/jq4.md)
+ *   uint16_t d[16]                       F16 scale of each row
+ *   uint8_t codes[jl_jq4_code_bytes(n)]  per 8 columns four codes of 6 bits in 3 bytes, the lowest
+ *                                        bits for rows 0..3; zeros up to a multiple of 16 bytes
+ *   uint8_t tiles[n / 8][16][4]          byte [g][r][j]: row r, column 8 g + j low, 8 g + 4 + j
+ *                                        high
+ * A weight is d[row] * jl_jq4_values[code][nibble]. */
+enum { JL_JQ4_ROWS = 16, JL_JQ4_SEGMENT = 256 /* columns with one activation scale */ };
+
+static inline uint64_t jl_jq4_code_bytes(uint64_t n)
+{
+    return (n / 8 * 3 + 15) / 16 * 16;
+}
+
+static inline uint64_t jl_jq4_row_bytes(uint64_t n)
+{
+    return 2 + jl_jq4_code_bytes(n) / 16 + n / 2;
+}
+
+static inline const uint8_t *jl_jq4_codes(const uint8_t *group)
+{
+    return group + 2 * JL_JQ4_ROWS;
+}
+
+static inline const uint8_t *jl_jq4_tiles(const uint8_t *group, uint64_t n)
+{
+    return group + 2 * JL_JQ4_ROWS + jl_jq4_code_bytes(n);
+}
+
+/* 64 tables of 16 values, ascending, -127 .. 127 (jq4_tables.c). */
+enum { JL_JQ4_TABLES = 64 };
+extern const int8_t jl_jq4_values[JL_JQ4_TABLES][16];
 
 static_assert(sizeof(jl_block_q4_0) == 18, "Q4_0");
 static_assert(sizeof(jl_block_q4_1) == 20, "Q4_1");

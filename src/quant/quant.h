@@ -8,8 +8,9 @@
 
 #include "quant/types.h"
 
-/* Activations are quantised in blocks of 32: q = round_half_even(x * (127 / amax)), x ~ q * d with
- * d = amax / 127. Rows are n rounded up to a multiple of 32, the rest zero. */
+/* Activations are quantised in blocks of 32, or of 256 for types that ask for it (act_block of
+ * jl_type_info): q = round_half_even(x * (127 / amax)), x ~ q * d with d = amax / 127. Rows are n
+ * rounded up to a multiple of 32, the rest zero. */
 enum { JL_ACT_BLOCK = 32 };
 
 /* One quantised activation row of n values, n a multiple of 32. Owns nothing. */
@@ -23,11 +24,36 @@ typedef struct {
  * infinity gets d = NaN, q = 0; one so small that 127 / amax overflows gets d = 0, q = 0. */
 void jl_act_quantize(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
 
-/* dst[n] = the weights of a row as the format defines them. n is a multiple of the block. */
+/* The same with one scale for 256 values, fewer in the last block: q[n], d[n/256 rounded up], and
+ * sum of q over each block, [n/256 rounded up]. */
+void jl_act_quantize_256(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
+
+/* Activation scales of a row of n values for a type. */
+static inline size_t jl_act_blocks(jl_type type, size_t n)
+{
+    const size_t block = jl_type_get((uint32_t)type)->act_block;
+
+    return (n + block - 1) / block;
+}
+
+/* dst[n] = the weights of a row as the format defines them. n is a multiple of the block. Not for
+ * types that store rows together. */
 void jl_dequant_row(jl_type type, const void *src, float *dst, size_t n);
+
+/* The same for row `row` of the matrix that starts at `matrix`; any weight type. */
+void jl_dequant_matrix_row(jl_type type, const void *matrix, size_t row, float *dst, size_t n);
+/* Columns first .. first + len - 1 of it: multiples of the block (or len ends the row). */
+void jl_dequant_matrix_part(jl_type type, const void *matrix, size_t row, size_t n, size_t first,
+                            float *dst, size_t len);
 
 /* Dot of one weight row with one quantised activation row (quantised types only). */
 float jl_dot_row(jl_type type, const void *w, const jl_act_row *a, size_t n);
+
+/* Dot of row r (0..15) of a JQ4 group with activations in blocks of 256. */
+float jl_jq4_dot(const void *group, unsigned r, const int8_t *q, const float *d, size_t n);
+/* dst[len] = columns first .. of row r of a JQ4 group of n columns; first and len are multiples of
+ * 8. */
+void jl_jq4_dequant(const void *group, unsigned r, size_t n, size_t first, float *dst, size_t len);
 
 /* Dot of one F32, F16 or BF16 weight row with F32 values: 16 lanes, then a fixed tree. */
 float jl_dot_row_f(jl_type type, const void *w, const float *x, size_t n);

@@ -1,6 +1,7 @@
 /* Quantising with a search: rows, block by block. */
 #include "quant/quantizer.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ static bool is_float(jl_type type)
 
 bool jl_quantizer_has(jl_type type)
 {
-    return is_float(type) || find(type);
+    return is_float(type) || type == JL_TYPE_JQ4 || find(type);
 }
 
 static bool has_codebook(jl_type type)
@@ -55,7 +56,7 @@ static void fill(jl_type type, jl_quantizer *q)
 
 bool jl_quantizer_plain(jl_type type, jl_quantizer *out)
 {
-    if (!jl_quantizer_has(type) || has_codebook(type))
+    if (!jl_quantizer_has(type) || has_codebook(type) || type == JL_TYPE_JQ4)
         return false;
     fill(type, out);
     return true;
@@ -92,6 +93,7 @@ void jl_quantizer_row(const jl_quantizer *q, const float *x, const float *import
 {
     jl_fit_block block;
 
+    assert(q->type != JL_TYPE_JQ4);
     if (!q->fn) {
         jl_quant_row(q->type, x, dst, n);
         return;
@@ -103,5 +105,20 @@ void jl_quantizer_row(const jl_quantizer *q, const float *x, const float *import
         if (block.amax == 0.0f)
             memset(block.unit, 0, sizeof block.unit);
         q->fn(q, &block, to);
+    }
+}
+
+void jl_quantizer_rows(const jl_quantizer *q, const float *x, const float *importance, void *dst,
+                       size_t n, size_t n_rows)
+{
+    const size_t group = jl_type_get((uint32_t)q->type)->group_rows;
+    const uint64_t row_bytes = jl_row_bytes((uint32_t)q->type, n);
+
+    for (size_t r = 0; r < n_rows; r += group) {
+        uint8_t *to = (uint8_t *)dst + r * row_bytes;
+        if (q->type == JL_TYPE_JQ4)
+            jl_quantize_jq4(x + r * n, importance, n, to);
+        else
+            jl_quantizer_row(q, x + r * n, importance, to, n);
     }
 }

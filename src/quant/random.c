@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "quant/blocks.h"
 #include "quant/quant.h"
 
 uint64_t jl_random_u64(uint64_t seed, uint64_t i)
@@ -139,6 +140,43 @@ static void scale_block(const fill_rule *rule, float d, uint64_t bits, uint8_t *
             put_u16(block + rule->min_at, jl_f32_to_f16(jl_f16_to_f32(half) * rule->min_ratio));
             pair_minima(rule->type, block);
         }
+    }
+}
+
+/* rms of random JQ4 weights with scale 1: of all values of all tables. */
+static float jq4_rms(void)
+{
+    double sum = 0.0;
+
+    for (size_t i = 0; i < (size_t)JL_JQ4_TABLES * 16; i++)
+        sum += (double)jl_jq4_values[i / 16][i % 16] * jl_jq4_values[i / 16][i % 16];
+    return (float)sqrt(sum / (JL_JQ4_TABLES * 16));
+}
+
+static void fill_jq4_group(uint64_t seed, float std, uint8_t *dst, size_t n)
+{
+    const size_t n_bytes = (size_t)jl_jq4_row_bytes(n) * JL_JQ4_ROWS;
+    const size_t codes = (size_t)jl_jq4_code_bytes(n);
+
+    fill_bytes(seed, dst, n_bytes);
+    memset(dst + 2 * JL_JQ4_ROWS + n / 8 * 3, 0, codes - n / 8 * 3);
+    for (size_t r = 0; r < JL_JQ4_ROWS; r++)
+        put_u16(dst + 2 * r, jl_f32_to_f16(std / jq4_rms()));
+}
+
+void jl_fill_random_rows(jl_type type, uint64_t seed, uint64_t first, float std, void *dst,
+                         size_t n, size_t n_rows)
+{
+    const uint64_t row_bytes = jl_row_bytes((uint32_t)type, n);
+    const size_t group = jl_type_get((uint32_t)type)->group_rows;
+
+    for (size_t r = 0; r < n_rows; r += group) {
+        uint8_t *to = (uint8_t *)dst + r * row_bytes;
+        const uint64_t row_seed = jl_random_u64(seed, first + r);
+        if (type == JL_TYPE_JQ4)
+            fill_jq4_group(row_seed, std, to, n);
+        else
+            jl_fill_random_row(type, row_seed, std, to, n);
     }
 }
 

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "quant/blocks.h"
 #include "quant/float16.h"
 #include "quant/quant.h"
 #include "quant/unpack.h"
@@ -100,6 +101,25 @@ void jl_dequant_row(jl_type type, const void *src, float *dst, size_t n)
         dequant_half(&b, 0, dst + i);
         dequant_half(&b, 1, dst + i + 16);
     }
+}
+
+void jl_dequant_matrix_part(jl_type type, const void *matrix, size_t row, size_t n, size_t first,
+                            float *dst, size_t len)
+{
+    const jl_type_info *info = jl_type_get((uint32_t)type);
+    const uint64_t row_bytes = jl_row_bytes((uint32_t)type, n);
+    const uint8_t *at =
+        (const uint8_t *)matrix + row / info->group_rows * info->group_rows * row_bytes;
+
+    if (type == JL_TYPE_JQ4)
+        jl_jq4_dequant(at, row % JL_JQ4_ROWS, n, first, dst, len);
+    else
+        jl_dequant_row(type, at + first / info->block_len * info->block_bytes, dst, len);
+}
+
+void jl_dequant_matrix_row(jl_type type, const void *matrix, size_t row, float *dst, size_t n)
+{
+    jl_dequant_matrix_part(type, matrix, row, n, 0, dst, n);
 }
 
 static int dot16(const int8_t *w, const int8_t *q)

@@ -2,12 +2,18 @@
 
 #include <ctype.h>
 
+#include "quant/blocks.h"
+
 static const jl_type_info infos[JL_TYPE_MAX] = {
-#define INFO(type, id, len, bytes) [id] = {#type, len, bytes, true},
-#define PLAIN(type, id, len, bytes) [id] = {#type, len, bytes, false},
+#define GROUP(id) ((id) == JL_TYPE_JQ4 ? 16 : 1)
+#define ACT(id) ((id) == JL_TYPE_JQ4 ? 256 : 32)
+#define INFO(type, id, len, bytes) [id] = {#type, len, bytes, true, GROUP(id), ACT(id)},
+#define PLAIN(type, id, len, bytes) [id] = {#type, len, bytes, false, 1, 32},
     JL_WEIGHT_TYPE_LIST(INFO) JL_PLAIN_TYPE_LIST(PLAIN)
 #undef INFO
 #undef PLAIN
+#undef GROUP
+#undef ACT
 };
 
 /* Ids of GGUF files that joule does not read: removed, never meant for files, newer, or (133 and
@@ -67,6 +73,8 @@ uint64_t jl_row_bytes(uint32_t type, uint64_t n)
 
     if (!info->name || n % info->block_len != 0)
         return 0;
+    if (type == JL_TYPE_JQ4)
+        return n > UINT64_MAX / 4 ? 0 : n ? jl_jq4_row_bytes(n) : 0;
     const uint64_t n_blocks = n / info->block_len;
     return n_blocks > UINT64_MAX / info->block_bytes ? 0 : n_blocks * info->block_bytes;
 }

@@ -8,7 +8,8 @@
 
 /* name, GGUF id, weights per block, bytes per block. Weight types can be dequantised and
  * multiplied; plain types are only carried. Ids from 200 on are joule's own; other engines refuse
- * them as unknown. */
+ * them as unknown. JQ4 (docs/jq4.md) stores 16 rows together, and its bytes per row are not a
+ * multiple of the number given here (jl_row_bytes). */
 #define JL_WEIGHT_TYPE_LIST(X) \
     X(F32, 0, 1, 4)            \
     X(F16, 1, 1, 2)            \
@@ -33,7 +34,8 @@
     X(IQ1_M, 29, 256, 56)      \
     X(BF16, 30, 1, 2)          \
     X(MXFP4, 39, 32, 17)       \
-    X(AWQ4, 200, 32, 19)
+    X(AWQ4, 200, 32, 19)       \
+    X(JQ4, 201, 32, 17)
 
 #define JL_PLAIN_TYPE_LIST(X) \
     X(I8, 24, 1, 1)           \
@@ -48,7 +50,7 @@ typedef enum {
 #define JL_TYPE_ENUM(name, id, len, bytes) JL_TYPE_##name = id,
     JL_TYPE_LIST(JL_TYPE_ENUM)
 #undef JL_TYPE_ENUM
-    JL_TYPE_MAX = 201
+    JL_TYPE_MAX = 202
 } jl_type;
 
 typedef struct {
@@ -56,6 +58,9 @@ typedef struct {
     uint32_t block_len;   /* weights per block */
     uint32_t block_bytes; /* bytes per block */
     bool is_weight;       /* has a scalar definition: can be dequantised and multiplied */
+    uint32_t group_rows;  /* rows stored together: a matrix holds a multiple of them, and a row has
+                           * no bytes of its own unless this is 1 */
+    uint32_t act_block;   /* activations that share a scale when multiplied with it (quant.h) */
 } jl_type_info;
 
 /* Facts of a type; name is NULL if the id is unknown. Never NULL itself, any id is fine. */
@@ -64,8 +69,8 @@ const jl_type_info *jl_type_get(uint32_t id);
 const char *jl_type_name(uint32_t id);
 /* Type of a name such as "q4_k" (any case), or -1. */
 int jl_type_find(const char *name);
-/* Bytes of a row of n weights; 0 if n is not a multiple of the block, the type is unknown, or the
- * result does not fit 64 bits. */
+/* Bytes of a row of n weights, its share of the group where rows are stored together; 0 if n is not
+ * a multiple of the block, the type is unknown, or the result does not fit 64 bits. */
 uint64_t jl_row_bytes(uint32_t type, uint64_t n);
 
 #endif

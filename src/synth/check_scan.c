@@ -18,15 +18,15 @@ typedef struct {
 } scan;
 
 /* Values of one row that are not finite; *nonzero counts those that are not zero. */
-static uint64_t scan_row(const jl_gguf_tensor *t, const uint8_t *row, uint64_t *nonzero)
+static uint64_t scan_row(const jl_gguf_tensor *t, uint64_t row, uint64_t *nonzero)
 {
-    const jl_type_info *type = jl_type_get(t->type);
     float values[CHUNK];
     uint64_t n_bad = 0;
 
     for (uint64_t at = 0; at < t->ne[0]; at += CHUNK) {
         const size_t n = t->ne[0] - at < CHUNK ? (size_t)(t->ne[0] - at) : CHUNK;
-        jl_dequant_row(t->type, row + at / type->block_len * type->block_bytes, values, n);
+        jl_dequant_matrix_part(t->type, t->data, (size_t)row, (size_t)t->ne[0], (size_t)at, values,
+                               n);
         for (size_t i = 0; i < n; i++) {
             n_bad += isfinite(values[i]) ? 0 : 1;
             *nonzero += values[i] != 0;
@@ -43,7 +43,7 @@ static void scan_part(void *ctx, int ith, int nth)
     uint64_t nonzero = 0;
 
     for (size_t r = rows.begin; r < rows.end; r++)
-        n_bad += scan_row(s->tensor, s->tensor->data + (s->first + r) * s->row_bytes, &nonzero);
+        n_bad += scan_row(s->tensor, s->first + r, &nonzero);
     atomic_fetch_add(&s->n_bad, n_bad);
     atomic_fetch_add(&s->n_nonzero, nonzero);
 }

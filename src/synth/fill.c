@@ -32,8 +32,6 @@ static float vector_value(const jl_plan_tensor *t, uint64_t seed, uint64_t i)
 void jl_synth_fill_rows(const jl_plan_tensor *t, uint64_t seed, uint64_t first, uint64_t n_rows,
                         uint8_t *dst)
 {
-    const uint64_t row_bytes = jl_row_bytes(t->type, t->ne[0]);
-
     if (t->n_dims == 1) {
         for (uint64_t i = 0; i < t->ne[0]; i++) {
             const float v = vector_value(t, seed, i);
@@ -41,7 +39,5 @@ void jl_synth_fill_rows(const jl_plan_tensor *t, uint64_t seed, uint64_t first, 
         }
         return;
     }
-    for (uint64_t r = 0; r < n_rows; r++)
-        jl_fill_random_row(t->type, jl_random_u64(seed, first + r), t->value, dst + r * row_bytes,
-                           (size_t)t->ne[0]);
+    jl_fill_random_rows(t->type, seed, first, t->value, dst, (size_t)t->ne[0], (size_t)n_rows);
 }

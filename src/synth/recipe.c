@@ -6,10 +6,11 @@
 
 #include "synth/shape.h"
 
-/* Rows that are no multiple of 256 take a type with blocks of 32 of about the same size. */
-static jl_type fallback(jl_type type, uint64_t ne0)
+/* Rows that are no multiple of 256 take a type with blocks of 32 of about the same size, and so do
+ * matrices whose rows do not fill groups. */
+static jl_type fallback(jl_type type, uint64_t ne0, uint64_t ne1)
 {
-    if (ne0 % jl_type_get(type)->block_len == 0)
+    if (ne0 % jl_type_get(type)->block_len == 0 && ne1 % jl_type_get(type)->group_rows == 0)
         return type;
     if (ne0 % 32)
         return JL_TYPE_F16;
@@ -122,7 +123,7 @@ static void set_types(jl_plan *plan, mixture_fn *mixture, jl_type single)
         if (t->role >= JL_ROLE_ROUTER)
             continue;
         const jl_type type = mixture ? mixture(t, &p) : single;
-        t->type = fallback(type, t->ne[0]);
+        t->type = fallback(type, t->ne[0], t->ne[1]);
         if (t->role == JL_ROLE_PLE_MODEL_PROJ && type != JL_TYPE_F32)
             t->type = JL_TYPE_BF16;
         p.i_v += t->role == JL_ROLE_V;

@@ -67,7 +67,8 @@ typedef struct {
 static void fill_part(void *ctx, int ith, int nth)
 {
     const fill_task *f = ctx;
-    const jl_range rows = jl_split((size_t)f->n_rows, 1, ith, nth);
+    const jl_range rows = jl_split((size_t)f->n_rows, jl_type_get(f->tensor->type)->group_rows,
+                                    ith, nth);
 
     if (rows.begin < rows.end)
         jl_synth_fill_rows(f->tensor, f->seed, f->first + rows.begin, rows.end - rows.begin,
@@ -80,7 +81,8 @@ static jl_status write_tensor(synth *s, uint32_t index, jl_error *err)
     const jl_plan_tensor *t = &s->plan.tensors[index];
     const uint64_t n_rows = t->ne[1] * t->ne[2];
     const uint64_t row_bytes = jl_row_bytes(t->type, t->ne[0]);
-    const uint64_t at_once = s->slice_bytes / row_bytes;
+    const uint64_t group = jl_type_get(t->type)->group_rows;
+    const uint64_t at_once = s->slice_bytes / (row_bytes * group) * group;
     const uint64_t seed = jl_random_u64(p->seed, index);
 
     for (uint64_t first = 0; first < n_rows; first += at_once) {
@@ -101,9 +103,9 @@ static jl_status declare(synth *s, jl_error *err)
     for (uint32_t i = 0; i < s->plan.n_tensors; i++) {
         const jl_plan_tensor *t = &s->plan.tensors[i];
         JL_TRY(jl_gguf_put_tensor(s->writer, t->name, t->type, t->ne, t->n_dims, err));
-        const uint64_t row_bytes = jl_row_bytes(t->type, t->ne[0]);
-        if (row_bytes > s->slice_bytes)
-            s->slice_bytes = row_bytes;
+        const uint64_t least = jl_row_bytes(t->type, t->ne[0]) * jl_type_get(t->type)->group_rows;
+        if (least > s->slice_bytes)
+            s->slice_bytes = least;
     }
     return JL_OK;
 }

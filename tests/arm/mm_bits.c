@@ -39,7 +39,9 @@ static void *need(size_t n_bytes)
 
 static void problem_new(problem *p, jl_type type, const size_t shape[3])
 {
-    const size_t rows = shape[0];
+    const size_t group = jl_type_get((uint32_t)type)->group_rows;
+    const bool wide = jl_type_get((uint32_t)type)->act_block == 256;
+    const size_t rows = (shape[0] + group - 1) / group * group;
     const size_t n = shape[1];
     const size_t cols = shape[2];
     const size_t stride = (size_t)jl_row_bytes((uint32_t)type, n);
@@ -51,11 +53,15 @@ static void problem_new(problem *p, jl_type type, const size_t shape[3])
     p->sum = need(cols * n / 16 * sizeof *p->sum);
     p->expected = need(rows * cols * sizeof *p->expected);
     p->y = need(rows * cols * sizeof *p->y);
-    for (size_t r = 0; r < rows; r++)
-        jl_fill_random_row(type, 7 + r, 0.5f, p->w + r * stride, n);
+    jl_fill_random_rows(type, 7, 0, 0.5f, p->w, n, rows);
     for (size_t i = 0; i < cols * n; i++)
         p->x[i] = (float)(int32_t)(jl_random_u64(3, i) >> 32) * 0x1p-31f;
-    jl_act_quantize(p->x, cols * n, p->q, p->d, p->sum);
+    for (size_t c = 0; c < cols; c++) {
+        const size_t n_d = jl_act_blocks(type, n);
+        (wide ? jl_act_quantize_256 : jl_act_quantize)(p->x + c * n, n, p->q + c * n,
+                                                       p->d + c * n_d,
+                                                       p->sum + c * (wide ? n_d : 2 * n_d));
+    }
     p->args = (jl_mm_args){.w = p->w, .w_stride = stride, .n_rows = rows, .n_in = n, .q = p->q,
                            .d = p->d, .sum = p->sum, .x = p->x, .n_cols = cols, .y = p->expected,
                            .y_stride = rows};

@@ -2,6 +2,7 @@
 #include "golden.h"
 
 #include "quant/quant.h"
+#include "quant/quantizer.h"
 #include "quant/random.h"
 #include "test.h"
 
@@ -131,7 +132,8 @@ static jl_type stored_type(const weight *w, jl_type want)
     const bool is_float = want == JL_TYPE_F32 || want == JL_TYPE_F16 || want == JL_TYPE_BF16;
     if (ends_with(w->name, "per_layer_model_proj.weight") && !is_float)
         return JL_TYPE_F16;
-    if (w->ne[0] % jl_type_get(want)->block_len == 0)
+    if (w->ne[0] % jl_type_get(want)->block_len == 0 &&
+        w->ne[1] % jl_type_get(want)->group_rows == 0)
         return want;
     switch (want) {
     case JL_TYPE_Q4_K: return JL_TYPE_Q5_0;
@@ -168,12 +170,14 @@ static void make_row(const weight *w, uint64_t seed, uint64_t row, float *dst)
     }
 }
 
-/* Converts a row in place of `stored` to the type of the weight. */
-static void store_row(const weight *w, uint64_t seed, uint64_t row, const float *values,
-                      void *stored)
+/* Converts rows that are stored together to the type of the weight. */
+static void store_rows(const weight *w, uint64_t seed, uint64_t row, const float *values,
+                       size_t n_rows, void *stored)
 {
     if (w->type == JL_TYPE_F32)
         memcpy(stored, values, w->ne[0] * sizeof *values);
+    else if (n_rows > 1)
+        jl_quantize_jq4(values, NULL, w->ne[0], stored);
     else if (!jl_quant_row(w->type, values, stored, w->ne[0])) {
         const float std = w->scale * 8388608.0f / 1.7320508f;
         const uint64_t stream = jl_random_u64(seed + 1, w->index);
@@ -186,18 +190,21 @@ static void write_weight(const golden_case *c, jl_gguf_writer *out, const weight
     jl_error err;
     const uint64_t seed = get_u64(c, "golden.seed", 0);
     const size_t n = w->ne[0];
-    float *values = malloc(n * sizeof *values);
-    uint8_t *stored = malloc(n * sizeof *values);
+    const size_t group = jl_type_get(w->type)->group_rows;
+    float *values = malloc(group * n * sizeof *values);
+    uint8_t *stored = malloc(group * n * sizeof *values);
     assert_non_null(values);
     assert_non_null(stored);
-    for (uint64_t row = 0; row < w->n_rows; row++) {
-        make_row(w, seed, row, values);
-        store_row(w, seed, row, values, stored);
+    for (uint64_t row = 0; row < w->n_rows; row += group) {
+        for (size_t i = 0; i < group; i++)
+            make_row(w, seed, row + i, values + i * n);
+        store_rows(w, seed, row, values, group, stored);
         if (widen && w->type != JL_TYPE_F32) {
-            jl_dequant_row(w->type, stored, values, n);
-            assert_ok(jl_gguf_write_data(out, values, n * sizeof *values, &err));
+            for (size_t i = 0; i < group; i++)
+                jl_dequant_matrix_row(w->type, stored, i, values + i * n, n);
+            assert_ok(jl_gguf_write_data(out, values, group * n * sizeof *values, &err));
         } else {
-            assert_ok(jl_gguf_write_data(out, stored, jl_row_bytes(w->type, n), &err));
+            assert_ok(jl_gguf_write_data(out, stored, group * jl_row_bytes(w->type, n), &err));
         }
     }
     free(stored);

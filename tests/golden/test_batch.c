@@ -13,7 +13,8 @@ enum { N_TOKENS = 545, N_OTHERS = 2 };
 
 static const jl_type types[] = {JL_TYPE_Q8_0,   JL_TYPE_Q4_0,  JL_TYPE_Q5_0,
                                 JL_TYPE_Q5_1,   JL_TYPE_Q4_K,  JL_TYPE_Q6_K,
-                                JL_TYPE_IQ4_NL, JL_TYPE_IQ4_XS, JL_TYPE_IQ3_S};
+                                JL_TYPE_IQ4_NL, JL_TYPE_IQ4_XS, JL_TYPE_IQ3_S,
+                                JL_TYPE_JQ4};
 enum { N_TYPES = sizeof types / sizeof types[0] };
 
 static const char *data_folder, *scratch_folder;

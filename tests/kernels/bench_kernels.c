@@ -63,7 +63,9 @@ static void decode_task(void *ctx, int ith, int nth)
 static void bench_init(bench *b, const jl_cpu_kernels *k, jl_type type, size_t n_rows,
                        size_t n_cols)
 {
-    const size_t blocks = N_IN / 32;
+    const bool wide = jl_type_get((uint32_t)type)->act_block == 256;
+    const size_t blocks = N_IN / 32; /* enough for both kinds of activations */
+    const size_t n_d = jl_act_blocks(type, N_IN);
     float *x = jl_map_anon(n_cols * N_IN * sizeof *x);
     int8_t *q = jl_map_anon(n_cols * N_IN);
     float *d = jl_map_anon(n_cols * blocks * sizeof *d);
@@ -73,16 +75,14 @@ static void bench_init(bench *b, const jl_cpu_kernels *k, jl_type type, size_t n
     *b = (bench){.k = k, .type = type, .n_rows = n_rows};
     b->row_bytes = (size_t)jl_row_bytes((uint32_t)type, N_IN);
     w = jl_map_anon(n_rows * b->row_bytes);
-    for (size_t r = 0; r < n_rows; r++) {
-        if (r < 64)
-            jl_fill_random_row(type, r, 0.05f, w + r * b->row_bytes, N_IN);
-        else
-            memcpy(w + r * b->row_bytes, w + r % 64 * b->row_bytes, b->row_bytes);
-    }
+    jl_fill_random_rows(type, 0, 0, 0.05f, w, N_IN, 64);
+    for (size_t r = 64; r < n_rows; r++)
+        memcpy(w + r * b->row_bytes, w + r % 64 * b->row_bytes, b->row_bytes);
     for (size_t i = 0; i < n_cols * N_IN; i++)
         x[i] = (float)((i * 7919) % 2001) * 1e-3f - 1.0f;
     for (size_t c = 0; c < n_cols; c++)
-        jl_act_quantize(x + c * N_IN, N_IN, q + c * N_IN, d + c * blocks, sum + c * 2 * blocks);
+        (wide ? jl_act_quantize_256 : jl_act_quantize)(
+            x + c * N_IN, N_IN, q + c * N_IN, d + c * n_d, sum + c * (wide ? n_d : 2 * n_d));
     b->scratch = jl_map_anon(2 * k->mm_scratch);
     b->args = (jl_mm_args){
         .w = w, .w_stride = b->row_bytes, .n_rows = n_rows, .n_in = N_IN, .q = q, .d = d,
@@ -308,7 +308,7 @@ int main(int argc, char **argv)
                                     JL_TYPE_Q5_1, JL_TYPE_Q4_1,   JL_TYPE_Q5_K,  JL_TYPE_F32,
                                     JL_TYPE_F16,  JL_TYPE_BF16,   JL_TYPE_Q3_K,  JL_TYPE_Q2_K,
                                     JL_TYPE_MXFP4, JL_TYPE_IQ3_XXS, JL_TYPE_IQ2_S,
-                                    JL_TYPE_IQ2_XXS, JL_TYPE_IQ1_S};
+                                    JL_TYPE_IQ2_XXS, JL_TYPE_IQ1_S, JL_TYPE_JQ4};
     const char *mask = getenv("JOULE_CPU_MASK");
     const char *what = argc > 1 ? argv[1] : "decode";
     jl_cpu_kernels k;

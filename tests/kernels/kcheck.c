@@ -148,12 +148,12 @@ void kcheck_fill_weights(jl_type type, void *row, size_t n, kfill fill, uint64_t
 {
     static const uint8_t patterns[] = {0x00, 0x80, 0xff, 0x7f, 0x0f, 0xf0};
     const jl_type_info *info = jl_type_get((uint32_t)type);
-    const size_t n_bytes = (size_t)jl_row_bytes((uint32_t)type, n);
+    const size_t n_bytes = (size_t)jl_row_bytes((uint32_t)type, n) * info->group_rows;
     const uint8_t pattern = patterns[seed % sizeof patterns];
     uint8_t *bytes = row;
 
     if (fill == KFILL_RANDOM) {
-        jl_fill_random_row(type, seed, 0.05f, row, n);
+        jl_fill_random_rows(type, seed, 0, 0.05f, row, n, info->group_rows);
         return;
     }
     if (info->block_len == 1 && fill != KFILL_WILD) {
@@ -165,7 +165,11 @@ void kcheck_fill_weights(jl_type type, void *row, size_t n, kfill fill, uint64_t
         bytes[i] = random_codes ? (uint8_t)(jl_random_u64(seed, i) >> 17) : pattern;
     if (fill == KFILL_WILD)
         return;
-    for (size_t b = 0; b < n / info->block_len; b++)
+    for (size_t r = 0; type == JL_TYPE_JQ4 && r < info->group_rows; r++) {
+        const uint16_t d = some_half(jl_random_u64(seed + 1, r), fill == KFILL_DENORMAL);
+        memcpy(bytes + 2 * r, &d, sizeof d);
+    }
+    for (size_t b = 0; info->group_rows == 1 && b < n / info->block_len; b++)
         quant_set_scales(type, bytes + b * info->block_bytes,
                          some_half(jl_random_u64(seed + 1, b), fill == KFILL_DENORMAL));
 }

@@ -58,7 +58,8 @@ typedef enum {
 void kcheck_fill(float *x, size_t n, kfill fill, uint64_t seed);
 const char *kfill_name(kfill fill);
 
-/* A row of n weights. RANDOM: sensible weights; WILD: any bits, so NaN and infinite scales too;
+/* A row of n weights (16 rows of a type that stores them together). RANDOM: sensible weights; WILD:
+ * any bits, so NaN and infinite scales too;
  * DENORMAL: random codes with denormal scales; the others repeat one byte (0x00, 0x80, 0xff, by
  * seed) with finite scales, which drives the integers to their extremes. */
 void kcheck_fill_weights(jl_type type, void *row, size_t n, kfill fill, uint64_t seed);

@@ -33,10 +33,12 @@ static void fill_weights(const mm_case *c, mm_buffers *b)
     const size_t row_bytes = (size_t)jl_row_bytes((uint32_t)c->type, c->n_in);
     const size_t stride = row_bytes + (c->gather ? 12 : 0); /* rows of a wider matrix */
 
-    b->args.w = kbuf_open(&b->w, stride * (c->n_rows - 1) + row_bytes, weight_unit(c->type),
-                          c->place);
+    const size_t group = jl_type_get((uint32_t)c->type)->group_rows;
+
+    b->args.w = kbuf_open(&b->w, stride * (c->n_rows - group) + row_bytes * group,
+                          weight_unit(c->type), c->place);
     b->args.w_stride = stride;
-    for (size_t r = 0; r < c->n_rows; r++)
+    for (size_t r = 0; r < c->n_rows; r += group)
         kcheck_fill_weights(c->type, b->w.data + r * stride, c->n_in, c->fill_w, c->seed + r);
 }
 
@@ -45,8 +47,11 @@ static void fill_activations(const mm_case *c, mm_buffers *b, size_t n_act)
     const size_t n = n_act * c->n_in;
     float *x = kbuf_open(&b->x, n * sizeof *x, sizeof *x, c->place);
     int8_t *q = kbuf_open(&b->q, n, 1, c->place);
-    float *d = kbuf_open(&b->d, n / 32 * sizeof *d, sizeof *d, c->place);
-    int16_t *sum = kbuf_open(&b->sum, n / 16 * sizeof *sum, sizeof *sum, c->place);
+    const bool wide = jl_type_get((uint32_t)c->type)->act_block == 256;
+    const size_t n_d = jl_act_blocks(c->type, c->n_in);
+    const size_t n_sum = wide ? n_d : 2 * n_d;
+    float *d = kbuf_open(&b->d, n_act * n_d * sizeof *d, sizeof *d, c->place);
+    int16_t *sum = kbuf_open(&b->sum, n_act * n_sum * sizeof *sum, sizeof *sum, c->place);
 
     for (size_t i = 0; i < n_act; i++)
         kcheck_fill(x + i * c->n_in, c->n_in, c->fill_x, c->seed + 100 + i);
@@ -54,7 +59,9 @@ static void fill_activations(const mm_case *c, mm_buffers *b, size_t n_act)
         b->args.x = x;
         return;
     }
-    jl_act_quantize(x, n, q, d, sum);
+    for (size_t i = 0; i < n_act; i++)
+        (wide ? jl_act_quantize_256 : jl_act_quantize)(x + i * c->n_in, c->n_in, q + i * c->n_in,
+                                                       d + i * n_d, sum + i * n_sum);
     b->args.q = q;
     b->args.d = d;
     b->args.sum = sum;
@@ -110,7 +117,15 @@ static jl_mm_fn *own_kernel(const kcheck_tables *t, size_t i, jl_type type)
     return t->kernels[i].mm[type] == before->mm[type] ? NULL : t->kernels[i].mm[type];
 }
 
-static void check_case(const kcheck_tables *t, const mm_case *c)
+/* Rows of types that are stored in groups fill them. */
+static void fill_groups(mm_case *c)
+{
+    const size_t group = jl_type_get((uint32_t)c->type)->group_rows;
+
+    c->n_rows = (c->n_rows + group - 1) / group * group;
+}
+
+static void check_case(const kcheck_tables *t, mm_case *c)
 {
     mm_buffers b;
     size_t n_own = 0;
@@ -119,6 +134,7 @@ static void check_case(const kcheck_tables *t, const mm_case *c)
         n_own += own_kernel(t, i, c->type) != NULL;
     if (n_own == 0)
         return; /* only the scalar kernel: nothing to compare */
+    fill_groups(c);
     open_case(c, &b);
     run(&t->scalar, c, &b, "scalar");
     float *expected = malloc(b.y.n_bytes);
@@ -189,7 +205,7 @@ static void test_mm(void **state)
             for (size_t j = 0; j < sizeof cols / sizeof *cols; j++) {
                 if (rows[i] * cols[j] > 256 && (i + j) % 4 != 0)
                     continue;
-                const mm_case c = some_case((jl_type)type, rows[i], cols[j], seed++);
+                mm_case c = some_case((jl_type)type, rows[i], cols[j], seed++);
                 check_case(t, &c);
             }
     }

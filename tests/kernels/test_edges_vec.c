@@ -203,21 +203,23 @@ typedef struct {
     kbuf x, q, d, sum;
 } act_buffers;
 
-static void act_open(act_buffers *b, const vec_case *c)
+static void act_open(act_buffers *b, const vec_case *c, bool wide)
 {
     kcheck_fill(kbuf_open(&b->x, c->n * sizeof(float), sizeof(float), c->place), c->n, c->fill,
                 c->seed);
     kbuf_open(&b->q, c->n, 1, c->place);
-    kbuf_open(&b->d, c->n / 32 * sizeof(float), sizeof(float), c->place);
-    kbuf_open(&b->sum, c->n / 16 * sizeof(int16_t), sizeof(int16_t), c->place);
+    const size_t n_d = wide ? (c->n + 255) / 256 : c->n / 32;
+    kbuf_open(&b->d, n_d * sizeof(float), sizeof(float), c->place);
+    kbuf_open(&b->sum, (wide ? n_d : 2 * n_d) * sizeof(int16_t), sizeof(int16_t), c->place);
 }
 
-static void act_run(const jl_cpu_kernels *k, act_buffers *b, size_t n, const char *what)
+static void act_run(const jl_cpu_kernels *k, act_buffers *b, size_t n, bool wide, const char *what)
 {
     kbuf *all[] = {&b->x, &b->q, &b->d, &b->sum};
 
-    k->act_quantize((const float *)b->x.data, n, (int8_t *)b->q.data, (float *)b->d.data,
-                    (int16_t *)b->sum.data);
+    (wide ? k->act_quantize_256 : k->act_quantize)((const float *)b->x.data, n,
+                                                   (int8_t *)b->q.data, (float *)b->d.data,
+                                                   (int16_t *)b->sum.data);
     for (int i = 0; i < 4; i++)
         kbuf_check(all[i], what);
 }
@@ -230,23 +232,23 @@ static void act_close(act_buffers *b)
     kbuf_close(&b->sum);
 }
 
-static void check_act(const kcheck_tables *t, const vec_case *c)
+static void check_act(const kcheck_tables *t, const vec_case *c, bool wide)
 {
     act_buffers expected;
     act_buffers got;
 
-    act_open(&expected, c);
-    act_run(&t->scalar, &expected, c->n, "scalar");
+    act_open(&expected, c, wide);
+    act_run(&t->scalar, &expected, c->n, wide, "scalar");
     for (size_t i = 0; i < t->n; i++) {
         char what[128];
-        snprintf(what, sizeof what, "%s act_quantize of %zu, %s", t->bundle[i], c->n,
-                 kfill_name(c->fill));
-        act_open(&got, c);
-        act_run(&t->kernels[i], &got, c->n, what);
+        snprintf(what, sizeof what, "%s act_quantize%s of %zu, %s", t->bundle[i],
+                 wide ? "_256" : "", c->n, kfill_name(c->fill));
+        act_open(&got, c, wide);
+        act_run(&t->kernels[i], &got, c->n, wide, what);
         if (memcmp(got.q.data, expected.q.data, c->n) != 0)
             fail_msg("%s: q differs", what);
-        if (kcheck_diff((const float *)got.d.data, (const float *)expected.d.data, c->n / 32) <
-            c->n / 32)
+        const size_t n_d = expected.d.n_bytes / sizeof(float);
+        if (kcheck_diff((const float *)got.d.data, (const float *)expected.d.data, n_d) < n_d)
             fail_msg("%s: d differs", what);
         if (memcmp(got.sum.data, expected.sum.data, expected.sum.n_bytes) != 0)
             fail_msg("%s: sum differs", what);
@@ -261,7 +263,8 @@ static void test_act_quantize(void **state)
         for (int fill = 0; fill < KFILL_N; fill++)
             for (uint64_t seed = 0; seed < 12; seed++) {
                 const vec_case c = {n, (kfill)fill, (kbuf_place)(seed % KBUF_N_PLACES), seed};
-                check_act(*state, &c);
+                check_act(*state, &c, false);
+                check_act(*state, &c, true);
             }
 }
 

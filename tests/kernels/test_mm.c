@@ -51,13 +51,15 @@ static void fill_activation(float *x, size_t n, act_fill fill, rng *r)
 
 static void fill_weights(const mm_case *c, uint8_t *w, size_t row_bytes, size_t stride, rng *r)
 {
-    for (size_t row = 0; row < c->n_rows; row++) {
+    const size_t group = jl_type_get((uint32_t)c->type)->group_rows;
+
+    for (size_t row = 0; row < c->n_rows; row += group) {
         uint8_t *at = w + row * stride;
         if (!c->random_bits) {
-            jl_fill_random_row(c->type, rng_u64(r), 0.5f, at, c->n_in);
+            jl_fill_random_rows(c->type, rng_u64(r), 0, 0.5f, at, c->n_in, group);
             continue;
         }
-        for (size_t i = 0; i < row_bytes; i++)
+        for (size_t i = 0; i < row_bytes * group; i++)
             at[i] = (uint8_t)(rng_below(r, 4) ? rng_u64(r) : (rng_below(r, 2) ? 0x80 : 0xff));
     }
 }
@@ -66,10 +68,13 @@ static void data_new(mm_data *t, const mm_case *c, rng *r)
 {
     const size_t row_bytes = (size_t)jl_row_bytes((uint32_t)c->type, c->n_in);
     const size_t stride = row_bytes + c->pad;
-    const size_t blocks = c->n_in / 32;
+    const size_t group = jl_type_get((uint32_t)c->type)->group_rows;
+    const bool wide = jl_type_get((uint32_t)c->type)->act_block == 256;
+    const size_t blocks = jl_act_blocks(c->type, c->n_in);
+    const size_t sums = wide ? blocks : 2 * blocks;
 
     /* offsets keep the alignment the formats promise: 2 bytes, floats 4 */
-    t->w = guard_new((c->n_rows - 1) * stride + row_bytes, is_float(c->type) ? 4 : 2);
+    t->w = guard_new((c->n_rows - group) * stride + row_bytes * group, is_float(c->type) ? 4 : 2);
     t->x = guard_new(ACT_ROWS * c->n_in * sizeof(float), 4);
     t->q = guard_new(ACT_ROWS * c->n_in, 1);
     t->d = guard_new(ACT_ROWS * (blocks + 1) * sizeof(float), 4);
@@ -83,8 +88,9 @@ static void data_new(mm_data *t, const mm_case *c, rng *r)
     fill_activation(x, ACT_ROWS * c->n_in, c->act, r);
     if (!is_float(c->type))
         for (size_t i = 0; i < ACT_ROWS; i++)
-            jl_act_quantize(x + i * c->n_in, c->n_in, (int8_t *)t->q.at + i * c->n_in,
-                            d + i * blocks, sum + i * 2 * blocks);
+            (wide ? jl_act_quantize_256 : jl_act_quantize)(
+                x + i * c->n_in, c->n_in, (int8_t *)t->q.at + i * c->n_in, d + i * blocks,
+                sum + i * sums);
     for (size_t i = 0; i < c->n_cols; i++)
         t->cols[i] = (uint32_t)rng_below(r, ACT_ROWS);
 
@@ -155,6 +161,7 @@ static void check_type(jl_type type)
     static const size_t widths[] = {32, 64, 96, 256, 288, 512, 704, 2816, 4352};
     static const size_t float_widths[] = {1, 7, 15, 16, 17, 30, 31, 33, 64, 100, 2816};
     const size_t step = jl_type_get((uint32_t)type)->block_len;
+    const size_t group = jl_type_get((uint32_t)type)->group_rows;
     jl_cpu_kernels tables[MAX_TABLES];
     const size_t n_tables = bundle_tables(tables, MAX_TABLES);
     rng r = {.seed = 77 + (uint64_t)type};
@@ -164,7 +171,7 @@ static void check_type(jl_type type)
                                             : widths[rng_below(&r, 9)];
         const mm_case c = {
             .type = type,
-            .n_rows = rows[rng_below(&r, 11)],
+            .n_rows = (rows[rng_below(&r, 11)] + group - 1) / group * group,
             .n_in = (width + step - 1) / step * step,
             .n_cols = cols[rng_below(&r, rng_below(&r, 3) ? 14 : 3)],
             .pad = rng_below(&r, 2) * 4,

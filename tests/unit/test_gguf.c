@@ -298,6 +298,16 @@ static void test_tensor_shapes(void **state)
     refused(JL_FORMAT, "no file can hold");
     one_tensor(2, (const uint64_t[]){33, 2}, 8, 0);
     refused(JL_FORMAT, "not a multiple of 32 as type Q8_0");
+    one_tensor(2, (const uint64_t[]){48, 16}, 201, 0);
+    refused(JL_FORMAT, "rows of 48 weights, not a multiple of 32 as type JQ4");
+    one_tensor(2, (const uint64_t[]){64, 24}, 201, 0);
+    refused(JL_FORMAT, "blk.7.w has 24 rows, not a multiple of 16 as type JQ4");
+    one_tensor(1, (const uint64_t[]){64}, 201, 0);
+    refused(JL_FORMAT, "1 rows, not a multiple of 16");
+    one_tensor(3, (const uint64_t[]){64, 8, 2}, 201, 0); /* 16 in all, but not in each expert */
+    refused(JL_FORMAT, "8 rows, not a multiple of 16");
+    one_tensor(2, (const uint64_t[]){1ull << 61, 16}, 201, 0);
+    refused(JL_FORMAT, "no file can hold");
     one_tensor(1, (const uint64_t[]){64}, 34, 0);
     refused(JL_UNSUPPORTED, "blk.7.w has type TQ1_0 (34)");
     one_tensor(1, (const uint64_t[]){64}, 4, 0);

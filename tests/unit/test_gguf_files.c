@@ -162,6 +162,8 @@ static void test_writer_refuses(void **state)
     assert_fails(jl_gguf_put_tensor(w, "x", JL_TYPE_F32, ne, 1, &err), JL_INVALID, "twice");
     assert_fails(jl_gguf_put_tensor(w, "y", JL_TYPE_Q8_0, ne, 1, &err), JL_INVALID, "tensor y");
     assert_fails(jl_gguf_put_tensor(w, "y", JL_TYPE_F32, ne, 0, &err), JL_INVALID, "tensor y");
+    assert_fails(jl_gguf_put_tensor(w, "y", JL_TYPE_JQ4, (const uint64_t[]){64, 24}, 2, &err),
+                 JL_INVALID, "multiple of 16 rows");
     assert_ok(jl_gguf_write_data(w, zeros, 31, &err));
     assert_fails(jl_gguf_put_scalar(w, "late", JL_GGUF_U32, &n, &err), JL_INVALID, "has begun");
     assert_fails(jl_gguf_put_tensor(w, "z", JL_TYPE_F32, ne, 1, &err), JL_INVALID, "has begun");

@@ -26,6 +26,8 @@ static void test_types(void **state)
         }
         assert_string_equal(jl_type_name(id), info->name);
         assert_int_equal(jl_type_find(info->name), id);
+        if (info->group_rows > 1) /* tests/unit/test_jq4 */
+            continue;
         assert_int_equal(jl_row_bytes(id, 512), 512 / info->block_len * info->block_bytes);
         assert_int_equal(jl_unpack32_get((jl_type)id) != NULL, info->is_weight && !is_float(id));
     }

@@ -20,13 +20,16 @@ static void check_type(jl_type type, float std)
     static uint8_t row[N * sizeof(float)], again[N * sizeof(float)];
     static float values[N];
     double sum = 0, sum_sq = 0;
-    jl_fill_random_row(type, 7, std, row, N);
-    jl_fill_random_row(type, 7, std, again, N);
-    assert_memory_equal(row, again, jl_row_bytes(type, N));
-    jl_fill_random_row(type, 8, std, again, N);
-    assert_true(memcmp(row, again, jl_row_bytes(type, N)) != 0);
+    const size_t group = jl_type_get((uint32_t)type)->group_rows;
+    const size_t n = N / group;
+    jl_fill_random_rows(type, 7, 0, std, row, n, group);
+    jl_fill_random_rows(type, 7, 0, std, again, n, group);
+    assert_memory_equal(row, again, jl_row_bytes(type, n) * group);
+    jl_fill_random_rows(type, 8, 0, std, again, n, group);
+    assert_true(memcmp(row, again, jl_row_bytes(type, n) * group) != 0);
 
-    jl_dequant_row(type, row, values, N);
+    for (size_t r = 0; r < group; r++)
+        jl_dequant_matrix_row(type, row, r, values + r * n, n);
     for (size_t i = 0; i < N; i++) {
         sum += values[i];
         sum_sq += (double)values[i] * values[i];

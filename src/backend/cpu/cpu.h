@@ -6,13 +6,17 @@
 #include "backend/cpu/kernels.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "quant/quant.h"
 
-/* Quantised activation rows [n][n_in]. */
+/* Quantised activation rows [n][n_in], in blocks of 32 or of 256. */
 typedef struct {
     int8_t *q;
     float *d;
     int16_t *sum;
 } cpu_act;
+
+/* What a product needs its activations as: bits of a set. */
+typedef enum { CPU_ACT_NONE = 0, CPU_ACT_32 = 1, CPU_ACT_256 = 2 } cpu_act_kind;
 
 /* Tokens of one sequence whose queries are computed together. */
 typedef struct {
@@ -32,6 +36,7 @@ typedef struct {
     void *block; /* one mapping holds everything below */
     uint64_t block_bytes;
     cpu_act act;    /* [n_tokens][n_in] */
+    cpu_act act256; /* the same in blocks of 256 */
     cpu_act act_h;  /* [n_tokens * n_used][n_ff_expert] */
     float *h;       /* the same as F32, for float experts */
     float *router;  /* [n_tokens][n_expert] logits, then probabilities */
@@ -104,8 +109,27 @@ static inline size_t cpu_n_units(const cpu_split *s, size_t n_rows)
     return (n_rows + s->unit - 1) / s->unit;
 }
 
-/* Quantises the rows of x (F32 [n_in][n]) into act, on all threads. */
-void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act);
+static inline cpu_act_kind cpu_act_of(jl_type type)
+{
+    return cpu_type_is_float(type)                           ? CPU_ACT_NONE
+           : jl_type_get((uint32_t)type)->act_block == 256 ? CPU_ACT_256
+                                                             : CPU_ACT_32;
+}
+
+/* Quantises the rows of x (F32 [n_in][n]) into c->act, c->act256 or both, on all threads. kinds: a
+ * set of cpu_act_kind. */
+void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, unsigned kinds);
+
+/* Points the activations of a product with weights of the type at row `row` of rows of n_in. */
+static inline void cpu_act_bind(const cpu_act *act, jl_type type, size_t n_in, size_t row,
+                                jl_mm_args *mm)
+{
+    const size_t n_d = jl_act_blocks(type, n_in);
+
+    mm->q = act->q + row * n_in;
+    mm->d = act->d + row * n_d;
+    mm->sum = act->sum + row * (cpu_act_of(type) == CPU_ACT_256 ? n_d : 2 * n_d);
+}
 
 /* ops_vec.c */
 void jl_cpu_embed(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,

@@ -5,7 +5,7 @@
 typedef struct {
     cpu_backend *c;
     const jl_tensor *x;
-    const cpu_act *act;
+    unsigned act_kinds; /* set of cpu_act_kind */
     const jl_matmul_out *outs;
     size_t n_outs;
     cpu_split split;
@@ -15,17 +15,25 @@ typedef struct {
 static void act_rows(void *ctx, int ith, int nth)
 {
     const mm_ctx *m = ctx;
+    const cpu_backend *c = m->c;
     const size_t n = m->x->ne[0];
+    const size_t n_256 = jl_act_blocks(JL_TYPE_JQ4, n);
     const jl_range rows = jl_split(m->x->ne[1], 1, ith, nth);
 
-    for (size_t t = rows.begin; t < rows.end; t++)
-        m->c->k.act_quantize(jl_tensor_row(m->x, t), n, m->act->q + t * n, m->act->d + t * (n / 32),
-                             m->act->sum + t * (n / 16));
+    for (size_t t = rows.begin; t < rows.end; t++) {
+        const float *x = jl_tensor_row(m->x, t);
+        if (m->act_kinds & CPU_ACT_32)
+            c->k.act_quantize(x, n, c->act.q + t * n, c->act.d + t * (n / 32),
+                              c->act.sum + t * (n / 16));
+        if (m->act_kinds & CPU_ACT_256)
+            c->k.act_quantize_256(x, n, c->act256.q + t * n, c->act256.d + t * n_256,
+                                  c->act256.sum + t * n_256);
+    }
 }
 
-void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act)
+void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, unsigned kinds)
 {
-    mm_ctx m = {.c = c, .x = x, .act = act};
+    mm_ctx m = {.c = c, .x = x, .act_kinds = kinds};
 
     if ((uint64_t)x->ne[0] * x->ne[1] < 16384)
         act_rows(&m, 0, 1);
@@ -36,20 +44,19 @@ void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, const cpu_act *act)
 static void mm_rows(const mm_ctx *m, const jl_matmul_out *out, size_t row, size_t n_rows, int ith)
 {
     const jl_tensor *w = out->w;
-    const jl_mm_args a = {
+    jl_mm_args a = {
         .w = jl_tensor_host(w) + row * w->row_bytes,
         .w_stride = w->row_bytes,
         .n_rows = n_rows,
         .n_in = w->ne[0],
-        .q = m->act->q,
-        .d = m->act->d,
-        .sum = m->act->sum,
         .x = jl_tensor_f32(m->x),
         .n_cols = m->x->ne[1],
         .y = jl_tensor_f32(&out->y) + row,
         .y_stride = out->y.row_bytes / sizeof(float),
         .scratch = cpu_mm_scratch(m->c, ith),
     };
+    cpu_act_bind(cpu_act_of(w->type) == CPU_ACT_256 ? &m->c->act256 : &m->c->act, w->type, w->ne[0],
+                 0, &a);
     m->c->k.mm[w->type](&a);
 }
 
@@ -89,18 +96,17 @@ static void mm_pieces(void *ctx, int ith, int nth)
 void jl_cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs)
 {
     cpu_backend *c = cpu_of(be);
-    mm_ctx m = {.c = c, .x = x, .act = &c->act, .outs = outs, .n_outs = n_outs};
-    bool quantised = false;
+    mm_ctx m = {.c = c, .x = x, .outs = outs, .n_outs = n_outs};
     uint64_t work = 0;
 
     m.split = cpu_split_rows(c, x->ne[1]);
     for (size_t i = 0; i < n_outs; i++) {
-        quantised = quantised || !cpu_type_is_float(outs[i].w->type);
+        m.act_kinds |= cpu_act_of(outs[i].w->type);
         m.n_units += cpu_n_units(&m.split, outs[i].w->ne[1]);
         work += (uint64_t)outs[i].w->ne[0] * outs[i].w->ne[1] * x->ne[1];
     }
-    if (quantised)
-        jl_cpu_act_rows(c, x, &c->act);
+    if (m.act_kinds)
+        jl_cpu_act_rows(c, x, m.act_kinds);
     jl_queue_reset(&c->queue);
     if (work < 65536)
         mm_pieces(&m, 0, 1);

@@ -154,8 +154,16 @@ static void mm_rows(const moe_ctx *m, const jl_tensor *w, uint32_t expert, uint3
     m->c->k.mm[w->type](mm);
 }
 
+static void bind_input(const moe_ctx *m, jl_type type, jl_mm_args *mm)
+{
+    const cpu_backend *c = m->c;
+
+    cpu_act_bind(cpu_act_of(type) == CPU_ACT_256 ? &c->act256 : &c->act, type, m->gate->ne[0], 0,
+                 mm);
+}
+
 /* h = gelu(gate) * up for rows [row, row + n_rows) of one expert, all its tokens; quantised if down
- * is. */
+ * wants blocks of 32, which never reach over the border of a piece. */
 static void gate_up_rows(const moe_ctx *m, uint32_t expert, uint32_t row, uint32_t n_rows, int ith)
 {
     cpu_backend *c = m->c;
@@ -165,9 +173,6 @@ static void gate_up_rows(const moe_ctx *m, uint32_t expert, uint32_t row, uint32
     float *up = gate + (size_t)n_cols * n_rows;
     jl_mm_args mm = {
         .n_rows = n_rows,
-        .q = c->act.q,
-        .d = c->act.d,
-        .sum = c->act.sum,
         .x = jl_tensor_f32(m->a->x),
         .cols = c->expert_token + begin,
         .n_cols = n_cols,
@@ -176,11 +181,13 @@ static void gate_up_rows(const moe_ctx *m, uint32_t expert, uint32_t row, uint32
     };
 
     mm.y = gate;
+    bind_input(m, m->gate->type, &mm);
     mm_rows(m, m->gate, expert, row, &mm);
     mm.y = up;
+    bind_input(m, m->up->type, &mm);
     mm_rows(m, m->up, expert, m->up_row + row, &mm);
 
-    const bool quantise = !cpu_type_is_float(m->a->down->type);
+    const bool quantise = cpu_act_of(m->a->down->type) == CPU_ACT_32;
     for (uint32_t i = 0; i < n_cols; i++) {
         const size_t at = (size_t)(begin + i) * m->n_ff + row;
         float *g = gate + (size_t)i * n_rows;
@@ -218,6 +225,21 @@ static void gate_up_pieces(void *ctx, int ith, int nth)
     }
 }
 
+/* Quantises h in blocks of 256, all experts' tokens. */
+static void h_rows(void *ctx, int ith, int nth)
+{
+    const moe_ctx *m = ctx;
+    const cpu_backend *c = m->c;
+    const size_t n = m->n_ff;
+    const size_t n_d = jl_act_blocks(JL_TYPE_JQ4, n);
+    const size_t n_rows = c->expert_start[m->a->down->ne[2]];
+    const jl_range rows = jl_split(n_rows, 1, ith, nth);
+
+    for (size_t i = rows.begin; i < rows.end; i++)
+        c->k.act_quantize_256(c->h + i * n, n, c->act_h.q + i * n, c->act_h.d + i * n_d,
+                              c->act_h.sum + i * n_d);
+}
+
 static void down_rows(const moe_ctx *m, uint32_t row, uint32_t n_rows, int ith)
 {
     cpu_backend *c = m->c;
@@ -232,15 +254,13 @@ static void down_rows(const moe_ctx *m, uint32_t row, uint32_t n_rows, int ith)
         const size_t at = (size_t)begin * m->n_ff;
         jl_mm_args mm = {
             .n_rows = n_rows,
-            .q = c->act_h.q + at,
-            .d = c->act_h.d + at / 32,
-            .sum = c->act_h.sum + at / 16,
             .x = c->h + at,
             .n_cols = n_cols,
             .y = tmp,
             .y_stride = n_rows,
             .scratch = cpu_mm_scratch(c, ith),
         };
+        cpu_act_bind(&c->act_h, m->a->down->type, m->n_ff, begin, &mm);
         mm_rows(m, m->a->down, e, row, &mm);
         for (uint32_t i = 0; i < n_cols; i++)
             c->k.axpy(c->expert_weight[begin + i], tmp + (size_t)i * n_rows,
@@ -280,10 +300,13 @@ void jl_cpu_experts(jl_backend *be, const jl_experts_args *a)
     };
 
     sort_tokens(c, a, a->down->ne[2]);
-    if (!cpu_type_is_float(m.gate->type) || !cpu_type_is_float(m.up->type))
-        jl_cpu_act_rows(c, a->x, &c->act);
+    const unsigned kinds = cpu_act_of(m.gate->type) | cpu_act_of(m.up->type);
+    if (kinds)
+        jl_cpu_act_rows(c, a->x, kinds);
     jl_queue_reset(&c->queue);
     jl_pool_run(c->pool, gate_up_pieces, &m);
+    if (cpu_act_of(a->down->type) == CPU_ACT_256)
+        jl_pool_run(c->pool, h_rows, &m);
     jl_queue_reset(&c->queue);
     jl_pool_run(c->pool, down_pieces, &m);
 }

@@ -34,9 +34,8 @@ static void embed_rows(void *ctx, int ith, int nth)
 
     for (size_t t = rows.begin; t < rows.end; t++) {
         float *y = jl_tensor_row(a->y, t);
-        const uint8_t *w = jl_tensor_host(a->w) + (uint64_t)a->ids[t] * a->w->row_bytes;
 
-        jl_dequant_row(a->w->type, w, y, a->y->ne[0]);
+        jl_dequant_matrix_row(a->w->type, jl_tensor_host(a->w), (size_t)a->ids[t], y, a->y->ne[0]);
         for (size_t i = 0; i < a->y->ne[0]; i++)
             y[i] *= a->value;
     }

@@ -10,6 +10,7 @@ void jl_arm_attn_neon(jl_cpu_kernels *k);
 void jl_arm_mm_float_neon(jl_cpu_kernels *k);
 void jl_arm_mm_neon(jl_cpu_kernels *k);
 void jl_arm_mm_dotprod(jl_cpu_kernels *k);
+void jl_arm_mm_jq4_dotprod(jl_cpu_kernels *k);
 void jl_arm_mm_i8mm(jl_cpu_kernels *k);
 void jl_arm_mm_sme(jl_cpu_kernels *k); /* needs i8mm too */
 void jl_arm_mm_sme2(jl_cpu_kernels *k);

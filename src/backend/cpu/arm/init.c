@@ -40,6 +40,7 @@ void jl_cpu_kernels_arm(jl_cpu_kernels *k, unsigned features)
     if (features & JL_CPU_DOTPROD) {
         k->name = "dotprod";
         jl_arm_mm_dotprod(k);
+        jl_arm_mm_jq4_dotprod(k);
     }
     if (!(features & JL_CPU_DOTPROD) || !(features & JL_CPU_I8MM))
         return;

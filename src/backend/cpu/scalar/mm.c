@@ -22,6 +22,20 @@ static void mm_quantised(jl_type type, const jl_mm_args *a)
     }
 }
 
+/* Rows in groups of 16, activations in blocks of 256. */
+static void mm_JQ4(const jl_mm_args *a)
+{
+    const size_t blocks = jl_act_blocks(JL_TYPE_JQ4, a->n_in);
+
+    for (size_t c = 0; c < a->n_cols; c++) {
+        const size_t row = column(a, c);
+        for (size_t r = 0; r < a->n_rows; r++)
+            a->y[c * a->y_stride + r] =
+                jl_jq4_dot(a->w + r / 16 * 16 * a->w_stride, r % 16, a->q + row * a->n_in,
+                           a->d + row * blocks, a->n_in);
+    }
+}
+
 static void mm_float(jl_type type, const jl_mm_args *a)
 {
     for (size_t c = 0; c < a->n_cols; c++) {
@@ -58,5 +72,6 @@ void jl_scalar_mm_init(jl_cpu_kernels *k)
     k->mm[JL_TYPE_BF16] = mm_BF16;
 #define MM_SLOT(name) k->mm[JL_TYPE_##name] = mm_##name;
     QUANT_TYPES(MM_SLOT)
+    MM_SLOT(JQ4)
 #undef MM_SLOT
 }

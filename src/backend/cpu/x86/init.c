@@ -13,12 +13,14 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
         jl_x86_mm_legacy_avx2(k);
         jl_x86_mm_k_avx2(k);
         jl_x86_mm_iq_avx2(k);
+        jl_x86_mm_jq4_avx2(k);
     }
     if ((features & JL_CPU_AVX2) && (features & JL_CPU_AVXVNNI)) {
         k->name = "avxvnni";
         jl_x86_mm_legacy_avxvnni(k);
         jl_x86_mm_k_avxvnni(k);
         jl_x86_mm_iq_avxvnni(k);
+        jl_x86_mm_jq4_avxvnni(k);
     }
     if (features & JL_CPU_AVX512) {
         k->name = "avx512";
@@ -28,12 +30,14 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
         jl_x86_mm_legacy_avx512(k);
         jl_x86_mm_k_avx512(k);
         jl_x86_mm_iq_avx512(k);
+        jl_x86_mm_jq4_avx512(k);
     }
     if (features & JL_CPU_AVX512VNNI) {
         k->name = "avx512vnni";
         jl_x86_mm_legacy_avx512vnni(k, false);
         jl_x86_mm_k_avx512vnni(k, false);
         jl_x86_mm_iq_avx512vnni(k, false);
+        jl_x86_mm_jq4_avx512vnni(k);
     }
     if ((features & JL_CPU_AVX512VNNI) && (features & JL_CPU_AVX512VBMI)) {
         k->name = "avx512vbmi";
@@ -47,5 +51,6 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
         if (features & JL_CPU_AVX512VBMI)
             jl_x86_mm_iq3s_avx512vbmi(k, true);
         jl_x86_mm_amx(k);
+        jl_x86_mm_jq4_amx(k);
     }
 }
