@@ -34,7 +34,7 @@ tsan: build-tsan/build.ninja ## the tests that use threads, under ThreadSanitize
 	@$(MESON) test -C build-tsan --print-errorlogs --timeout-multiplier 8 --suite threads
 
 build-fuzz/build.ninja:
-	@CC=$(CLANG) $(setup) -Dfuzz=true $(asan_flags) build-fuzz
+	@CC="$(CLANG)" $(setup) -Dfuzz=true $(asan_flags) build-fuzz
 
 fuzz: build-fuzz/build.ninja ## hunt with libFuzzer, FUZZ_SECONDS (900) per target; slow
 	@ninja -C build-fuzz
