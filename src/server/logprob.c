@@ -24,12 +24,12 @@ static double log_sum_exp(const float *logits, uint32_t n)
     return max + log(sum);
 }
 
-/* The n best tokens in order; returns how many there are. */
+/* The n best tokens in order, n may be 0; returns how many there are. */
 static int best_tokens(const float *logits, uint32_t n_vocab, int n, candidate *best)
 {
     int have = 0;
 
-    for (uint32_t i = 0; i < n_vocab; i++) {
+    for (uint32_t i = 0; i < n_vocab && n > 0; i++) {
         if (have == n && !(logits[i] > best[n - 1].logit))
             continue;
         int k = have < n ? have++ : n - 1;
@@ -87,7 +87,7 @@ json_t *jl_logprob_json(const jl_feed *r, int32_t token, const float *logits)
     candidate best[MAX_TOP];
     const int n = best_tokens(logits, r->n_vocab, r->n_top < MAX_TOP ? r->n_top : MAX_TOP, best);
 
-    for (int i = 0; r->n_top > 0 && i < n; i++)
+    for (int i = 0; i < n; i++)
         json_array_append_new(top, token_json(r, best[i].token, (double)best[i].logit - total));
     json_object_set_new(out, "top_logprobs", top);
     return out;

@@ -158,6 +158,25 @@ static void test_logprobs(void **state)
     reply_free(&r);
 }
 
+static void test_logprobs_without_alternatives(void **state)
+{
+    size_t i;
+    json_t *t;
+    (void)state;
+
+    json_t *body = chat("Hello", 3, 12);
+    json_object_set_new(body, "logprobs", json_true());
+    reply r = client_json(h.port, CHAT, body);
+    json_t *list = json_object_get(json_object_get(choice_of(&r, 0), "logprobs"), "content");
+    assert_true(json_array_size(list) > 0);
+    json_array_foreach(list, i, t)
+    {
+        assert_true(json_number_value(json_object_get(t, "logprob")) <= 0.0);
+        assert_int_equal(json_array_size(json_object_get(t, "top_logprobs")), 0);
+    }
+    reply_free(&r);
+}
+
 static void test_logit_bias(void **state)
 {
     (void)state;
@@ -404,6 +423,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_many_choices),
         cmocka_unit_test(test_logprobs),
+        cmocka_unit_test(test_logprobs_without_alternatives),
         cmocka_unit_test(test_logit_bias),
         cmocka_unit_test(test_second_turn),
         cmocka_unit_test(test_completions),
