@@ -33,6 +33,7 @@ struct jl_load {
     size_t n_read, n_taken; /* items read, and handed out */
     uint8_t *ready[READ_AHEAD];
     bool failed, busy, abandoned;
+    bool evicted; /* failed because a record had made room for another one: nothing is wrong */
 };
 
 struct jl_disk {
@@ -119,7 +120,8 @@ static void read_one(jl_disk *d, jl_load *l)
 
     l->busy = true;
     jl_lock_leave(d->lock);
-    uint8_t *data = read_item(d, l, &item);
+    const bool there = jl_store_find(d->store, block_id(item.kind, item.hash, item.index)) > 0;
+    uint8_t *data = there ? read_item(d, l, &item) : NULL;
     jl_lock_take(d->lock);
     l->busy = false;
     if (l->abandoned) {
@@ -128,6 +130,7 @@ static void read_one(jl_disk *d, jl_load *l)
         return;
     }
     l->failed = data == NULL;
+    l->evicted = !there;
     if (data)
         l->ready[l->n_read++ % READ_AHEAD] = data;
     tell(d);
@@ -387,7 +390,7 @@ void jl_disk_load_end(jl_disk *d, jl_load *l)
     *link = l->next;
     if (l->n_taken == l->n_items)
         d->n_loaded_tokens += (l->items[l->n_items - 1].index + 1) * JL_BLOCK_TOKENS;
-    d->n_loads_failed += l->failed;
+    d->n_loads_failed += l->failed && !l->evicted;
     l->abandoned = l->busy; /* then the disk's thread frees it */
     if (!l->busy)
         load_free(l);
