@@ -40,10 +40,16 @@ jl_read_result jl_line_read(const char *path, char *text, size_t cap)
 
 bool jl_dir_each(const char *path, jl_dir_fn *fn, void *ctx)
 {
-    DIR *dir = opendir(path);
+    /* open, not opendir: ThreadSanitizer does not see the latter, and takes a descriptor's second
+     * use for the first one's */
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
-    if (!dir)
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
         return false;
+    }
     for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !fn(ctx, e->d_name))
             break;
