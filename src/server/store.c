@@ -299,7 +299,7 @@ void jl_store_sync(jl_store *s)
         jl_file_touch(path);
     }
     jl_free(items);
-    snprintf(path, sizeof path, "%s/%016" PRIx64 "%016" PRIx64, s->folder, s->key[0], s->key[1]);
+    jl_store_folder(s, 0, path);
     jl_folder_sync(path);
     if (s->day_bytes != s->noted_bytes)
         jl_store_note_written(s);

@@ -10,14 +10,20 @@
 
 static const char magic[8] = {'j', 'o', 'u', 'l', 'e', 'r', 'e', 'c'};
 
-void jl_store_path(const jl_store *s, jl_record_id id, uint32_t group, char out[JL_STORE_PATH_CAP])
+void jl_store_folder(const jl_store *s, uint32_t group, char out[JL_STORE_PATH_CAP])
 {
     char own[40];
 
     snprintf(own, sizeof own, "%016" PRIx64 "%016" PRIx64, s->key[0], s->key[1]);
-    snprintf(out, JL_STORE_PATH_CAP, "%s/%s/%016" PRIx64 "%016" PRIx64 "-%06" PRIx32 ".%c",
-             s->folder, group ? s->others[group - 1] : own, id.hash.lo, id.hash.hi, id.index,
-             (char)id.kind);
+    snprintf(out, JL_STORE_PATH_CAP, "%s/%s", s->folder, group ? s->others[group - 1] : own);
+}
+
+void jl_store_path(const jl_store *s, jl_record_id id, uint32_t group, char out[JL_STORE_PATH_CAP])
+{
+    jl_store_folder(s, group, out);
+    const size_t n = strlen(out);
+    snprintf(out + n, JL_STORE_PATH_CAP - n, "/%016" PRIx64 "%016" PRIx64 "-%06" PRIx32 ".%c",
+             id.hash.lo, id.hash.hi, id.index, (char)id.kind);
 }
 
 bool jl_store_parse_name(const char *name, jl_record_id *id)

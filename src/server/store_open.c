@@ -33,11 +33,10 @@ static bool scan_record(void *ctx, const jl_folder_item *item)
         return c->ok;
     }
     /* too old, cut short, or a temporary file of a killed process */
-    char path[JL_STORE_PATH_CAP + 256];
-    char own[40];
-    snprintf(own, sizeof own, "%016" PRIx64 "%016" PRIx64, c->s->key[0], c->s->key[1]);
-    snprintf(path, sizeof path, "%s/%s/%.255s", c->s->folder,
-             c->group ? c->s->others[c->group - 1] : own, item->name);
+    char folder[JL_STORE_PATH_CAP];
+    char path[JL_STORE_PATH_CAP + 257];
+    jl_store_folder(c->s, c->group, folder);
+    snprintf(path, sizeof path, "%s/%.255s", folder, item->name);
     (void)jl_file_remove(path);
     return true;
 }
@@ -62,7 +61,7 @@ static bool scan_folder(void *ctx, const jl_folder_item *item)
     return true;
 }
 
-static jl_status scan_key(jl_store *s, const char *name, uint32_t group, jl_error *err)
+static jl_status scan_key(jl_store *s, uint32_t group, jl_error *err)
 {
     const uint64_t now = jl_clock_ns();
     scan c = {.s = s,
@@ -71,7 +70,7 @@ static jl_status scan_key(jl_store *s, const char *name, uint32_t group, jl_erro
               .ok = true};
     char path[JL_STORE_PATH_CAP];
 
-    snprintf(path, sizeof path, "%s/%s", s->folder, name);
+    jl_store_folder(s, group, path);
     if (group == 0)
         JL_TRY(jl_folder_make(path, err));
     JL_TRY(jl_folder_each(path, scan_record, &c, err));
@@ -83,17 +82,14 @@ static jl_status scan_key(jl_store *s, const char *name, uint32_t group, jl_erro
 static jl_status scan_all(jl_store *s, jl_error *err)
 {
     scan c = {.s = s, .ok = true};
-    char own[40];
 
     if (!jl_store_grow(s))
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
     JL_TRY(jl_folder_each(s->folder, scan_folder, &c, err));
     if (!c.ok)
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
-    snprintf(own, sizeof own, "%016" PRIx64 "%016" PRIx64, s->key[0], s->key[1]);
-    JL_TRY(scan_key(s, own, 0, err));
-    for (uint32_t i = 0; i < s->n_others; i++)
-        JL_TRY(scan_key(s, s->others[i], i + 1, err));
+    for (uint32_t group = 0; group <= s->n_others; group++)
+        JL_TRY(scan_key(s, group, err));
     return JL_OK;
 }
 

@@ -60,6 +60,8 @@ jl_record *jl_store_least_worth(const jl_store *s); /* NULL: the table is empty 
 
 /* ---- store_file.c ----------------------------------------------------------------------- */
 
+/* Folder of the records of a group: 0 of this key, else of another one. */
+void jl_store_folder(const jl_store *s, uint32_t group, char out[JL_STORE_PATH_CAP]);
 void jl_store_path(const jl_store *s, jl_record_id id, uint32_t group,
                    char out[JL_STORE_PATH_CAP]);
 bool jl_store_parse_name(const char *name, jl_record_id *id);
