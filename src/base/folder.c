@@ -1,7 +1,6 @@
 /* Private folders; see folder.h. */
 #include "base/folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/sysfile.h"
 
 struct jl_folder_lock {
     int fd;
@@ -92,28 +92,38 @@ static uint64_t modified_ns(const struct stat *st)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+typedef struct {
+    int fd; /* of the folder */
+    bool (*fn)(void *ctx, const jl_folder_item *item);
+    void *ctx;
+} walk;
+
+static bool describe(void *ctx, const char *name)
+{
+    const walk *w = ctx;
+    struct stat st;
+
+    if (fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+        return true;
+    const jl_folder_item item = {.name = name,
+                                 .is_folder = S_ISDIR(st.st_mode),
+                                 .n_bytes = (uint64_t)st.st_size,
+                                 .modified_ns = modified_ns(&st)};
+    return w->fn(w->ctx, &item);
+}
+
 jl_status jl_folder_each(const char *path, bool (*fn)(void *ctx, const jl_folder_item *item),
                          void *ctx, jl_error *err)
 {
-    DIR *dir = opendir(path);
-    bool go_on = true;
+    walk w = {.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .fn = fn, .ctx = ctx};
+    const bool listed = w.fd >= 0 && jl_dir_each(path, describe, &w);
+    const int reason = errno;
 
-    if (!dir)
-        return jl_fail(err, JL_IO, "cannot list %s: %s", path, strerror(errno));
-    for (const struct dirent *e; go_on && (e = readdir(dir)) != NULL;) {
-        struct stat st;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-            fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-            !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
-            continue;
-        const jl_folder_item item = {.name = e->d_name,
-                                     .is_folder = S_ISDIR(st.st_mode),
-                                     .n_bytes = (uint64_t)st.st_size,
-                                     .modified_ns = modified_ns(&st)};
-        go_on = fn(ctx, &item);
-    }
-    closedir(dir);
-    return JL_OK;
+    if (w.fd >= 0)
+        close(w.fd);
+    return listed ? JL_OK
+                  : jl_fail(err, JL_IO, "cannot list %s: %s", path, strerror(reason));
 }
 
 void jl_folder_sync(const char *path)

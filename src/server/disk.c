@@ -73,21 +73,22 @@ static void load_free(jl_load *l)
     jl_free(l);
 }
 
-/* The record of an item, checked against the tokens wanted; NULL: not usable. */
-static uint8_t *read_item(jl_disk *d, const jl_load *l, const load_item *item)
+/* The record of an item, checked against the tokens wanted. */
+static jl_store_result read_item(jl_disk *d, const jl_load *l, const load_item *item,
+                                 uint8_t **data)
 {
     const jl_record_id id = block_id(item->kind, item->hash, item->index);
     size_t n;
-    uint8_t *data = jl_store_get(d->store, id, &n);
+    const jl_store_result got = jl_store_get(d->store, id, data, &n);
 
-    if (!data)
-        return NULL;
-    if (n == HEAD_BYTES + d->block_bytes[item->kind] &&
-        memcmp(data, l->tokens + item->index * JL_BLOCK_TOKENS, HEAD_BYTES) == 0)
-        return data;
+    if (got != JL_STORE_READ ||
+        (n == HEAD_BYTES + d->block_bytes[item->kind] &&
+         memcmp(*data, l->tokens + item->index * JL_BLOCK_TOKENS, HEAD_BYTES) == 0))
+        return got;
     jl_store_drop(d->store, id, "it holds other tokens than its name says");
-    jl_free(data);
-    return NULL;
+    jl_free(*data);
+    *data = NULL;
+    return JL_STORE_UNUSABLE;
 }
 
 static jl_load *load_to_read(jl_disk *d)
@@ -120,8 +121,8 @@ static void read_one(jl_disk *d, jl_load *l)
 
     l->busy = true;
     jl_lock_leave(d->lock);
-    const bool there = jl_store_find(d->store, block_id(item.kind, item.hash, item.index)) > 0;
-    uint8_t *data = there ? read_item(d, l, &item) : NULL;
+    uint8_t *data;
+    const jl_store_result got = read_item(d, l, &item, &data);
     jl_lock_take(d->lock);
     l->busy = false;
     if (l->abandoned) {
@@ -129,8 +130,8 @@ static void read_one(jl_disk *d, jl_load *l)
         load_free(l);
         return;
     }
-    l->failed = data == NULL;
-    l->evicted = !there;
+    l->failed = got != JL_STORE_READ;
+    l->evicted = got == JL_STORE_GONE;
     if (data)
         l->ready[l->n_read++ % READ_AHEAD] = data;
     tell(d);

@@ -211,7 +211,7 @@ void jl_store_drop(jl_store *s, jl_record_id id, const char *why)
     note(s, JL_LOG_ERROR, "cache on disk: dropped %s: %s", path, why);
 }
 
-uint8_t *jl_store_get(jl_store *s, jl_record_id id, size_t *n_bytes)
+jl_store_result jl_store_get(jl_store *s, jl_record_id id, uint8_t **out, size_t *n_bytes)
 {
     char path[JL_STORE_PATH_CAP];
     char *data = NULL;
@@ -219,21 +219,23 @@ uint8_t *jl_store_get(jl_store *s, jl_record_id id, size_t *n_bytes)
     jl_error err;
     const uint64_t want = jl_store_find(s, id);
 
+    *out = NULL;
     if (want == 0)
-        return NULL;
+        return JL_STORE_GONE;
     jl_store_path(s, id, 0, path);
     const jl_status status = jl_file_read(path, want + sizeof(jl_record_header), &data, &n, &err);
     if (status == JL_NO_MEMORY)
-        return NULL;
+        return JL_STORE_UNUSABLE;
     const char *bad = status != JL_OK ? err.text : jl_store_check_record(s, id, data, n);
     if (bad) {
         jl_store_drop(s, id, bad);
         jl_free(data);
-        return NULL;
+        return JL_STORE_UNUSABLE;
     }
     memmove(data, data + sizeof(jl_record_header), n - sizeof(jl_record_header));
     *n_bytes = n - sizeof(jl_record_header);
-    return (uint8_t *)data;
+    *out = (uint8_t *)data;
+    return JL_STORE_READ;
 }
 
 typedef struct {
@@ -279,8 +281,10 @@ void jl_store_each(jl_store *s, jl_record_kind kind,
         qsort(items, n, sizeof *items, newer_first);
     for (size_t i = 0; i < n && go_on; i++) {
         size_t n_bytes;
-        uint8_t *data = jl_store_get(s, items[i].id, &n_bytes);
-        go_on = !data || fn(ctx, items[i].id, data, n_bytes);
+        uint8_t *data;
+        if (jl_store_get(s, items[i].id, &data, &n_bytes) != JL_STORE_READ)
+            continue;
+        go_on = fn(ctx, items[i].id, data, n_bytes);
         jl_free(data);
     }
     jl_free(items);

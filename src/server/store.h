@@ -64,8 +64,10 @@ void jl_store_touch(jl_store *s, jl_record_id id);
  * is used up, and after a failure (one log line each). */
 void jl_store_put(jl_store *s, jl_record_id id, const void *a, size_t a_bytes, const void *b,
                   size_t b_bytes);
-/* Content of a record, jl_free; NULL: there is none. A damaged record is removed and logged. */
-uint8_t *jl_store_get(jl_store *s, jl_record_id id, size_t *n_bytes);
+typedef enum { JL_STORE_READ, JL_STORE_GONE, JL_STORE_UNUSABLE } jl_store_result;
+/* Content of a record, jl_free. Otherwise *data is NULL: there is no such record (it may have been
+ * evicted), or it could not be used: a damaged one is removed and logged, or memory was short. */
+jl_store_result jl_store_get(jl_store *s, jl_record_id id, uint8_t **data, size_t *n_bytes);
 /* Takes a record away that its reader cannot use. */
 void jl_store_drop(jl_store *s, jl_record_id id, const char *why);
 /* Calls fn for every record of a kind, newest first, with its content; false stops. */

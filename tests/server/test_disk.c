@@ -141,12 +141,14 @@ static void put(jl_store *s, uint64_t n, uint32_t index, size_t n_bytes)
 static bool get(jl_store *s, uint64_t n, uint32_t index)
 {
     size_t n_bytes = 0;
-    uint8_t *data = jl_store_get(s, id_of(n, index), &n_bytes);
+    uint8_t *data;
+    const jl_store_result got = jl_store_get(s, id_of(n, index), &data, &n_bytes);
 
+    assert_true((data != NULL) == (got == JL_STORE_READ));
     for (size_t i = 0; data && i < n_bytes; i++)
         assert_int_equal(data[i], (uint8_t)n);
     jl_free(data);
-    return data != NULL;
+    return got == JL_STORE_READ;
 }
 
 static void test_store_survives(void **state)
