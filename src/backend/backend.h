@@ -47,6 +47,7 @@ typedef struct {
     uint32_t head_dim; /* largest */
     uint32_t n_ctx;    /* longest sequence, tokens */
     uint32_t n_expert, n_expert_used, n_ff_expert, n_embd;
+    int32_t device; /* number of the device, where there are several; -1: the best */
 } jl_backend_limits;
 
 /* KV cells of one layer: pages of 64 tokens. A page holds the K part of every KV head, then V. */
@@ -91,6 +92,15 @@ typedef struct {
     jl_tensor ids, weights; /* outputs, as in jl_experts_args */
 } jl_router_args;
 
+/* Weights that operations will read, views into the mapped file; the same one may come twice. */
+typedef struct {
+    const jl_tensor *tensors; /* [n] */
+    size_t n;
+    /* Called with the share done, 0..1; false stops with JL_CANCELLED. NULL: nobody asks. */
+    bool (*progress)(void *ctx, float done);
+    void *progress_ctx;
+} jl_weights_args;
+
 typedef struct {
     const char *name;
     jl_status (*open)(const jl_backend_limits *limits, jl_backend **out, jl_error *err);
@@ -98,13 +108,20 @@ typedef struct {
     uint64_t (*scratch_bytes)(const jl_backend_limits *limits); /* what open will allocate */
     jl_status (*buffer_alloc)(jl_backend *be, uint64_t n_bytes, jl_buffer **out, jl_error *err);
     void (*buffer_free)(jl_buffer *buf);
+    /* Brings weights to where they are computed on: before the first operation that reads them.
+     * Those that only embed reads need not be named. */
+    jl_status (*weights)(jl_backend *be, const jl_weights_args *a, jl_error *err);
     jl_status (*wait)(jl_backend *be, jl_error *err);
     /* Copies rows of ne[0] floats to the host, packed (waits). */
     jl_status (*download)(jl_backend *be, const jl_tensor *t, float *dst, jl_error *err);
+    /* Bytes of a buffer to the host and back (waits). */
+    jl_status (*read)(jl_buffer *buf, uint64_t offset, void *dst, uint64_t n_bytes, jl_error *err);
+    jl_status (*write)(jl_buffer *buf, uint64_t offset, const void *src, uint64_t n_bytes,
+                       jl_error *err);
     /* Copies within a buffer; the ranges do not overlap. */
     void (*copy)(jl_buffer *buf, uint64_t dst, uint64_t src, uint64_t n_bytes);
 
-    /* y[t] = row ids[t] of w, times scale. */
+    /* y[t] = row ids[t] of w, times scale. w lies in host memory. */
     void (*embed)(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,
                   const jl_tensor *y);
     /* y = x / rms(x) * w over rows of ne[0]; w may be absent; y may be x. */
@@ -159,6 +176,9 @@ struct jl_backend {
 };
 
 extern const jl_backend_ops jl_backend_cpu;
+#ifdef JL_HAVE_VULKAN
+extern const jl_backend_ops jl_backend_vulkan;
+#endif
 
 static inline uint8_t *jl_tensor_host(const jl_tensor *t)
 {

@@ -186,6 +186,15 @@ static void cpu_use(jl_backend *be, uint32_t n_threads, int kind)
         jl_cpu_measure_groups(c);
 }
 
+/* Weights are read where the file is mapped. */
+static jl_status cpu_weights(jl_backend *be, const jl_weights_args *a, jl_error *err)
+{
+    (void)be;
+    (void)a;
+    (void)err;
+    return JL_OK;
+}
+
 static jl_status cpu_wait(jl_backend *be, jl_error *err)
 {
     (void)be;
@@ -199,6 +208,22 @@ static jl_status cpu_download(jl_backend *be, const jl_tensor *t, float *dst, jl
     (void)err;
     for (uint32_t r = 0; r < t->ne[1]; r++)
         memcpy(dst + (size_t)r * t->ne[0], jl_tensor_row(t, r), t->ne[0] * sizeof *dst);
+    return JL_OK;
+}
+
+static jl_status cpu_read(jl_buffer *buf, uint64_t offset, void *dst, uint64_t n_bytes,
+                          jl_error *err)
+{
+    (void)err;
+    memcpy(dst, buf->host + offset, n_bytes);
+    return JL_OK;
+}
+
+static jl_status cpu_write(jl_buffer *buf, uint64_t offset, const void *src, uint64_t n_bytes,
+                           jl_error *err)
+{
+    (void)err;
+    memcpy(buf->host + offset, src, n_bytes);
     return JL_OK;
 }
 
@@ -228,8 +253,11 @@ const jl_backend_ops jl_backend_cpu = {
     .scratch_bytes = cpu_scratch_bytes,
     .buffer_alloc = cpu_buffer_alloc,
     .buffer_free = cpu_buffer_free,
+    .weights = cpu_weights,
     .wait = cpu_wait,
     .download = cpu_download,
+    .read = cpu_read,
+    .write = cpu_write,
     .copy = cpu_copy,
     .embed = jl_cpu_embed,
     .rms_norm = jl_cpu_rms_norm,
