@@ -179,7 +179,8 @@ static jl_status create_instance(jl_vk *v, jl_error *err)
                                        .pApplicationInfo = &app};
 
     if (v->api.EnumerateInstanceVersion(&version) != VK_SUCCESS || version < VK_API_VERSION_1_3)
-        return jl_fail(err, JL_UNSUPPORTED, "the Vulkan loader is of version %u.%u; joule needs 1.3",
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "the Vulkan loader is of version %u.%u; joule needs 1.3",
                        VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
     const VkResult r = v->api.CreateInstance(&info, NULL, &v->instance);
     if (r != VK_SUCCESS) {

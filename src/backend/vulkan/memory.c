@@ -14,7 +14,7 @@ static int memory_type(const jl_vk *v, uint32_t allowed, bool host)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
     const VkMemoryPropertyFlags visible =
         VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    /* memory of the host that is cached reads fastest; on one chip all of it is the device's, too */
+    /* for the host to read, cached memory is best */
     const VkMemoryPropertyFlags wants[2][2] = {
         {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0},
         {visible | VK_MEMORY_PROPERTY_HOST_CACHED_BIT, visible},

@@ -10,7 +10,7 @@ static uint32_t stride(const jl_tensor *t)
     return (uint32_t)(t->row_bytes / sizeof(float));
 }
 
-/* Work groups for every value of n_rows rows of n; rows beyond the device's limit are looped over. */
+/* Work groups for all values of n_rows rows of n; shaders loop over rows beyond the limit. */
 static void grid(const jl_vk *v, uint32_t n, uint32_t n_rows, jl_vk_call *call)
 {
     call->groups[0] = vk_div_up(n, LOCAL);

@@ -1,6 +1,7 @@
 #include "backend/vulkan/shaders.h"
 
-#include "backend/vulkan/spirv.inc" /* made by meson.build: the arrays, NAME_0 and NAME_1 of each shader */
+/* made by meson.build: the arrays, NAME_0 and NAME_1 of each shader */
+#include "backend/vulkan/spirv.inc"
 
 #define WORDS(array) (sizeof(array) / sizeof *(array))
 const jl_vk_spirv jl_vk_spirvs[JL_VK_SHADERS] = {
