@@ -7,6 +7,8 @@
 
 /* Bytes for partial results of attention split over keys. */
 enum { PARTIAL_BYTES = 64 << 20 };
+/* What the shared memory of the shaders is made for. */
+enum { MAX_HEAD_DIM = 1024, MAX_EXPERTS = 4096 };
 
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
@@ -41,8 +43,6 @@ static void layout(jl_vk *v, cursor *c)
 
     take_act(c, &v->act, n_tokens * round_up(l->n_in, 32));
     take_act(c, &v->act256, n_tokens * round_up(l->n_in, 32));
-    for (int i = 0; i < 2; i++)
-        v->rope[i] = take(c, n_tokens * l->head_dim * sizeof(float));
     v->router = take(c, n_tokens * l->n_expert * sizeof(float));
     v->partial_bytes = PARTIAL_BYTES;
     v->partial = take(c, v->partial_bytes);
@@ -100,12 +100,16 @@ static jl_status open_parts(jl_vk *v, jl_error *err)
 {
     cursor c = {0};
 
+    if (v->limits.head_dim > MAX_HEAD_DIM || v->limits.n_expert > MAX_EXPERTS)
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "the Vulkan backend takes heads of at most %d and at most %d experts",
+                       MAX_HEAD_DIM, MAX_EXPERTS);
     JL_TRY(jl_vk_device_open(v, v->limits.device, err));
     JL_TRY(jl_vk_record_open(v, err));
     JL_TRY(jl_vk_pipelines_open(v, err));
     JL_TRY(choose_exact(v, err));
     layout(v, &c);
-    JL_TRY(jl_vk_memory_alloc(v, c.used, false, &v->scratch, err));
+    JL_TRY(jl_vk_memory_alloc(v, c.used, JL_VK_MEM_DEVICE, &v->scratch, err));
     c = (cursor){.base = v->scratch.address};
     layout(v, &c);
     return JL_OK;
@@ -132,7 +136,7 @@ static jl_status vk_buffer_alloc(jl_backend *be, uint64_t n_bytes, jl_buffer **o
 {
     jl_buffer *buf = jl_calloc(1, sizeof *buf);
     jl_vk_memory *m = jl_calloc(1, sizeof *m);
-    const jl_status s = buf && m ? jl_vk_memory_alloc(vk_of(be), n_bytes, false, m, err)
+    const jl_status s = buf && m ? jl_vk_memory_alloc(vk_of(be), n_bytes, JL_VK_MEM_DEVICE, m, err)
                                  : jl_fail(err, JL_NO_MEMORY, "out of memory");
 
     if (s != JL_OK) {
@@ -162,7 +166,7 @@ static jl_status readback(jl_vk *v, uint64_t n_bytes, jl_error *err)
         return JL_OK;
     JL_TRY(jl_vk_wait(&v->base, err));
     jl_vk_memory_free(v, &v->readback);
-    return jl_vk_memory_alloc(v, n_bytes, true, &v->readback, err);
+    return jl_vk_memory_alloc(v, n_bytes, JL_VK_MEM_READBACK, &v->readback, err);
 }
 
 static jl_status vk_read(jl_buffer *buf, uint64_t offset, void *dst, uint64_t n_bytes,
@@ -241,7 +245,21 @@ const jl_backend_ops jl_backend_vulkan = {
     .read = vk_read,
     .write = vk_write,
     .copy = vk_copy,
+    .embed = jl_vk_embed,
+    .rms_norm = jl_vk_rms_norm,
+    .rms_norm_add = jl_vk_rms_norm_add,
+    .rope_prepare = jl_vk_rope_prepare,
+    .head_norm_rope = jl_vk_head_norm_rope,
+    .rope_adjacent = jl_vk_rope_adjacent,
+    .kv_store = jl_vk_kv_store,
+    .attention = jl_vk_attention,
+    .geglu = jl_vk_geglu,
+    .swiglu = jl_vk_swiglu,
+    .router = jl_vk_router,
     .add_scale = jl_vk_add_scale,
+    .mul_row = jl_vk_mul_row,
+    .softcap = jl_vk_softcap,
+    .gather_rows = jl_vk_gather_rows,
     .use = vk_use,
     .describe = vk_describe,
 };

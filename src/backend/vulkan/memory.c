@@ -7,29 +7,64 @@
 
 enum { RING_CHUNK = 4 << 20, RING_ALIGN = 64 };
 
-/* The memory type of the best kind among `allowed`, -1: none. */
-static int memory_type(const jl_vk *v, uint32_t allowed, bool host)
+/* What memory of a kind should be, the best first. Uploads go to memory of the device that the host
+ * can write, where there is some: shaders read it many times. */
+static const VkMemoryPropertyFlags wishes[][3] = {
+    [JL_VK_MEM_DEVICE] = {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0, 0},
+    [JL_VK_MEM_UPLOAD] = {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT |
+                              VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                              VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+                          VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                              VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+                          0},
+    [JL_VK_MEM_READBACK] = {VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                                VK_MEMORY_PROPERTY_HOST_COHERENT_BIT |
+                                VK_MEMORY_PROPERTY_HOST_CACHED_BIT,
+                            VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                                VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+                            0},
+};
+
+/* The first memory type among `allowed` that is as wish k of the kind says; -1: none. */
+static int memory_type(const jl_vk *v, uint32_t allowed, jl_vk_mem_kind kind, int k)
 {
+    const VkMemoryPropertyFlags want = wishes[kind][k];
     VkPhysicalDeviceMemoryProperties2 m = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
-    const VkMemoryPropertyFlags visible =
-        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    /* for the host to read, cached memory is best */
-    const VkMemoryPropertyFlags wants[2][2] = {
-        {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0},
-        {visible | VK_MEMORY_PROPERTY_HOST_CACHED_BIT, visible},
-    };
 
+    if (want == 0 && kind != JL_VK_MEM_DEVICE)
+        return -1;
     v->api.GetPhysicalDeviceMemoryProperties2(v->physical, &m);
-    for (int k = 0; k < 2; k++)
-        for (uint32_t i = 0; i < m.memoryProperties.memoryTypeCount; i++)
-            if (allowed & 1u << i && (m.memoryProperties.memoryTypes[i].propertyFlags &
-                                      wants[host][k]) == wants[host][k])
-                return (int)i;
+    for (uint32_t i = 0; i < m.memoryProperties.memoryTypeCount; i++)
+        if (allowed & 1u << i &&
+            (m.memoryProperties.memoryTypes[i].propertyFlags & want) == want)
+            return (int)i;
     return -1;
 }
 
-static VkResult allocate(jl_vk *v, bool host, jl_vk_memory *m)
+static VkResult allocate_of(jl_vk *v, jl_vk_mem_kind kind, jl_vk_memory *m)
+{
+    const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                             .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+    VkMemoryRequirements need;
+    VkResult r = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+
+    v->api.GetBufferMemoryRequirements(v->device, m->buffer, &need);
+    for (int k = 0; k < 2 && r != VK_SUCCESS; k++) {
+        const int type = memory_type(v, need.memoryTypeBits, kind, k);
+        const VkMemoryAllocateInfo alloc = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                            .pNext = &flags,
+                                            .allocationSize = need.size,
+                                            .memoryTypeIndex = (uint32_t)type};
+        if (type >= 0)
+            r = v->api.AllocateMemory(v->device, &alloc, NULL, &m->memory);
+    }
+    if (r != VK_SUCCESS)
+        m->memory = VK_NULL_HANDLE;
+    return r;
+}
+
+static VkResult allocate(jl_vk *v, jl_vk_mem_kind kind, jl_vk_memory *m)
 {
     const VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
@@ -37,30 +72,16 @@ static VkResult allocate(jl_vk *v, bool host, jl_vk_memory *m)
         .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                  VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT,
     };
-    const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
-                                             .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
-    VkMemoryRequirements need;
     VkResult r = v->api.CreateBuffer(v->device, &info, NULL, &m->buffer);
 
     if (r != VK_SUCCESS) {
         m->buffer = VK_NULL_HANDLE;
         return r;
     }
-    v->api.GetBufferMemoryRequirements(v->device, m->buffer, &need);
-    const int type = memory_type(v, need.memoryTypeBits, host);
-    if (type < 0)
-        return VK_ERROR_FEATURE_NOT_PRESENT;
-    const VkMemoryAllocateInfo alloc = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-                                        .pNext = &flags,
-                                        .allocationSize = need.size,
-                                        .memoryTypeIndex = (uint32_t)type};
-    r = v->api.AllocateMemory(v->device, &alloc, NULL, &m->memory);
-    if (r != VK_SUCCESS) {
-        m->memory = VK_NULL_HANDLE;
-        return r;
-    }
-    r = v->api.BindBufferMemory(v->device, m->buffer, m->memory, 0);
-    if (r == VK_SUCCESS && host) {
+    r = allocate_of(v, kind, m);
+    if (r == VK_SUCCESS)
+        r = v->api.BindBufferMemory(v->device, m->buffer, m->memory, 0);
+    if (r == VK_SUCCESS && kind != JL_VK_MEM_DEVICE) {
         void *map = NULL;
         r = v->api.MapMemory(v->device, m->memory, 0, VK_WHOLE_SIZE, 0, &map);
         m->map = map;
@@ -68,11 +89,11 @@ static VkResult allocate(jl_vk *v, bool host, jl_vk_memory *m)
     return r;
 }
 
-jl_status jl_vk_memory_alloc(jl_vk *v, uint64_t n_bytes, bool host, jl_vk_memory *out,
-                             jl_error *err)
+jl_status jl_vk_memory_alloc(jl_vk *v, uint64_t n_bytes, jl_vk_mem_kind kind,
+                             jl_vk_memory *out, jl_error *err)
 {
     jl_vk_memory m = {.n_bytes = n_bytes ? n_bytes : 64};
-    const VkResult r = allocate(v, host, &m);
+    const VkResult r = allocate(v, kind, &m);
 
     if (r != VK_SUCCESS) {
         jl_vk_memory_free(v, &m);
@@ -110,7 +131,8 @@ static jl_status next_chunk(jl_vk *v, uint64_t n_bytes, jl_error *err)
     if (!more)
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
     r->chunks = more;
-    JL_TRY(jl_vk_memory_alloc(v, n_bytes > RING_CHUNK ? n_bytes : RING_CHUNK, true, &chunk, err));
+    JL_TRY(jl_vk_memory_alloc(v, n_bytes > RING_CHUNK ? n_bytes : RING_CHUNK, JL_VK_MEM_UPLOAD,
+                              &chunk, err));
     r->chunks[r->n_chunks] = chunk;
     r->current = r->n_chunks++;
     r->used = 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/vulkan/vulkan.h"
+#include "base/mem.h"
 
 enum { N = 4096 };
 
@@ -66,20 +67,27 @@ jl_status jl_vk_probe(jl_vk *v, bool *exact, jl_error *err)
         VkDeviceAddress x, y;
         uint32_t n;
     } push = {.n = N};
-    float *x = jl_vk_ring_take(v, 3 * N * sizeof *x, &push.x);
+    float *x = jl_malloc(3 * N * sizeof *x);
 
-    JL_TRY(jl_vk_memory_alloc(v, 4 * N * sizeof(float), true, &y, err));
+    if (!x)
+        return jl_fail(err, JL_NO_MEMORY, "out of memory");
+    jl_status s = jl_vk_memory_alloc(v, 4 * N * sizeof(float), JL_VK_MEM_READBACK, &y, err);
+    if (s != JL_OK) {
+        jl_free(x);
+        return s;
+    }
+    fill(x);
+    push.x = jl_vk_ring_put(v, x, 3 * N * sizeof *x);
     push.y = y.address;
-    if (x) {
-        fill(x);
+    if (push.x)
         jl_vk_dispatch(v, &(jl_vk_call){.shader = JL_VK_probe,
                                         .push = &push,
                                         .push_bytes = sizeof push,
                                         .groups = {vk_div_up(N, 64)}});
-    }
-    const jl_status s = jl_vk_wait(&v->base, err);
+    s = jl_vk_wait(&v->base, err);
     if (s == JL_OK)
         *exact = is_exact(x, (const float *)(const void *)y.map);
     jl_vk_memory_free(v, &y);
+    jl_free(x);
     return s;
 }

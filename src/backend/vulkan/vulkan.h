@@ -114,11 +114,11 @@ typedef struct {
     char failure[512];
 
     jl_vk_ring ring;
+    VkDeviceAddress rope[2]; /* in the ring: F32 [n_tokens][head_dim], cos and sin */
     jl_vk_memory readback;
     jl_vk_memory scratch; /* one allocation holds everything below */
     jl_vk_act act;        /* [n_tokens][n_in] in blocks of 32 */
     jl_vk_act act256;     /* the same in blocks of 256 */
-    VkDeviceAddress rope[2]; /* F32 [n_tokens][head_dim]: cos, sin */
     VkDeviceAddress router;  /* F32 [n_tokens][n_expert] */
     VkDeviceAddress partial; /* split attention */
     uint64_t partial_bytes;
@@ -142,13 +142,25 @@ static inline uint32_t vk_div_up(uint64_t n, uint32_t by)
     return (uint32_t)((n + by - 1) / by);
 }
 
+static inline uint32_t vk_at_most(uint32_t n, uint32_t most)
+{
+    return n < most ? n : most;
+}
+/* Floats from row to row. */
+static inline uint32_t vk_stride(const jl_tensor *t)
+{
+    return (uint32_t)(t->row_bytes / sizeof(float));
+}
+
 /* device.c: instance, device and queue. `which` is the number of the device, -1: the best.
  * JL_UNSUPPORTED with the reason if there is none. */
 JL_MUST_CHECK jl_status jl_vk_device_open(jl_vk *v, int which, jl_error *err);
 void jl_vk_device_close(jl_vk *v);
 
-/* memory.c. Device memory is zeroed nowhere; host: mapped and coherent, else on the device. */
-JL_MUST_CHECK jl_status jl_vk_memory_alloc(jl_vk *v, uint64_t n_bytes, bool host,
+/* memory.c. Memory is zeroed nowhere. UPLOAD: mapped, written by the host in order and read by the
+ * device; READBACK: mapped, read by the host. */
+typedef enum { JL_VK_MEM_DEVICE, JL_VK_MEM_UPLOAD, JL_VK_MEM_READBACK } jl_vk_mem_kind;
+JL_MUST_CHECK jl_status jl_vk_memory_alloc(jl_vk *v, uint64_t n_bytes, jl_vk_mem_kind kind,
                                            jl_vk_memory *out, jl_error *err);
 void jl_vk_memory_free(jl_vk *v, jl_vk_memory *m);
 /* Room in the ring for data that recorded work reads: NULL after a failure (kept for wait). *at is

@@ -121,7 +121,7 @@ static jl_status copy_segment(upload *u, size_t first, size_t end, uint64_t n_by
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
     v->weight_mem = more;
     jl_vk_memory *m = &more[v->n_weight_mem];
-    JL_TRY(jl_vk_memory_alloc(v, n_bytes, false, m, err));
+    JL_TRY(jl_vk_memory_alloc(v, n_bytes, JL_VK_MEM_DEVICE, m, err));
     v->n_weight_mem++;
     v->weight_bytes += n_bytes;
     for (size_t i = first; i < end; i++) {
@@ -147,7 +147,8 @@ static jl_status copy_all(upload *u, jl_error *err)
     jl_vk *v = u->v;
 
     for (int i = 0; i < STAGES; i++)
-        JL_TRY(jl_vk_memory_alloc(v, STAGE_BYTES, true, &u->stage[i], err));
+        /* memory of the host: the device fetches from it while it computes nothing else */
+        JL_TRY(jl_vk_memory_alloc(v, STAGE_BYTES, JL_VK_MEM_READBACK, &u->stage[i], err));
     for (size_t first = 0, end; first < v->n_weights; first = end) {
         const uint64_t n_bytes = segment(v, first, &end);
         JL_TRY(copy_segment(u, first, end, n_bytes, err));
