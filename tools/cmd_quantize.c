@@ -75,6 +75,7 @@ static jl_status run_budget(const opts *o, jl_quant_plan *plan, jl_quant_budget 
     eval_run run = {.o = o, .unit = "matrices"};
     token_list tokens = {0};
 
+    b->n_threads = (uint32_t)opt_int(o, OPT_THREADS);
     b->progress = eval_progress;
     b->ctx = &run;
     jl_status s = JL_OK;

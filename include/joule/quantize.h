@@ -73,6 +73,7 @@ typedef struct {
                             * error alone, which is fast and knows nothing of the model's layers */
     size_t n_tokens;
     uint32_t n_ctx; /* tokens of a chunk; 0: 256 */
+    uint32_t n_threads; /* for the errors of types; 0: one per physical core */
     /* Matrices measured and in all; return false to stop (JL_CANCELLED). */
     bool (*progress)(void *ctx, size_t done, size_t total, double so_far);
     void *ctx;
@@ -84,7 +85,8 @@ typedef struct {
  * taken as proportional to their error on the matrix, and divergences add up. The session must
  * be one of the plan's own file, with a context of at least n_ctx. What a loaded plan says of a
  * matrix's sensitivity is not measured again: with jl_quant_plan_is_measured neither text nor model
- * nor session is needed. JL_INVALID says the smallest budget there is. */
+ * nor session is needed. JL_INVALID says the smallest budget there is,
+ * before anything is measured. */
 JL_API JL_MUST_CHECK jl_status jl_quant_plan_budget(jl_quant_plan *plan, jl_model *model,
                                                     jl_session *session,
                                                     const jl_quant_budget *budget, jl_error *err);

@@ -56,13 +56,18 @@ static bool spend(jl_choice_set *sets, size_t n, double room)
     return best > 0.0;
 }
 
+double jl_choose_least(jl_choice_set *sets, size_t n)
+{
+    choose_at(sets, n, INFINITY);
+    return total_cost(sets, n);
+}
+
 bool jl_choose(jl_choice_set *sets, size_t n, double budget, double *least)
 {
     double low = -80.0; /* of ln(price): too cheap a price, too much spent */
     double high = 80.0;
 
-    choose_at(sets, n, INFINITY);
-    *least = total_cost(sets, n);
+    *least = jl_choose_least(sets, n);
     if (*least > budget)
         return false;
     for (int k = 0; k < 100; k++) {
@@ -91,7 +96,7 @@ static bool allowed(const jl_quant_item *item, jl_type type)
            bits < 8.0 * own->block_bytes / own->block_len;
 }
 
-jl_status jl_choices_of(const jl_quant_item *item, jl_choice_set *out, jl_error *err)
+void jl_choices_of(const jl_quant_item *item, jl_choice_set *out)
 {
     static const jl_type by_size[] = {
         JL_TYPE_IQ2_XXS, JL_TYPE_IQ2_XS, JL_TYPE_IQ2_S,  JL_TYPE_Q2_K, JL_TYPE_IQ3_XXS,
@@ -100,15 +105,10 @@ jl_status jl_choices_of(const jl_quant_item *item, jl_choice_set *out, jl_error 
         JL_TYPE_Q6_K,    JL_TYPE_Q8_0};
 
     out->n = 0;
-    for (size_t i = 0; i < sizeof by_size / sizeof *by_size; i++) {
-        jl_choice c = {.type = by_size[i]};
-        if (!allowed(item, c.type))
-            continue;
-        JL_TRY(jl_quant_sample_error(item, c.type, false, &c.damage, err));
-        c.cost = (double)jl_quant_bytes(item->tensor, c.type);
-        out->choices[out->n++] = c;
-    }
+    for (size_t i = 0; i < sizeof by_size / sizeof *by_size; i++)
+        if (allowed(item, by_size[i]))
+            out->choices[out->n++] = (jl_choice){
+                by_size[i], (double)jl_quant_bytes(item->tensor, by_size[i]), 0.0};
     out->choices[out->n++] =
         (jl_choice){item->tensor->type, (double)item->tensor->n_bytes, 0.0};
-    return JL_OK;
 }

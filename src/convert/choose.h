@@ -24,8 +24,21 @@ typedef struct {
  * false if even the cheapest choices cost more; *least is their sum. */
 bool jl_choose(jl_choice_set *sets, size_t n, double budget, double *least);
 
-/* Types a matrix may become: those whose blocks fit its rows and its present type, cheapest first;
- * errors measured on a sample. cost and damage are still bytes and relative error. */
-JL_MUST_CHECK jl_status jl_choices_of(const jl_quant_item *item, jl_choice_set *out, jl_error *err);
+/* The sum of the cheapest choices' costs; needs no damages. */
+double jl_choose_least(jl_choice_set *sets, size_t n);
+
+/* Types a matrix may become: those whose blocks fit its rows and its present type, cheapest first,
+ * which comes last. cost: bytes; damage: 0, not measured. */
+void jl_choices_of(const jl_quant_item *item, jl_choice_set *out);
+
+/* meter.c: measures choices. Quantisers are made when first needed and kept: those of IQ2 and IQ3
+ * take as long to make as a sample takes to measure. */
+typedef struct jl_meter jl_meter;
+JL_MUST_CHECK jl_status jl_meter_create(int n_threads, jl_meter **out, jl_error *err);
+void jl_meter_destroy(jl_meter *m); /* NULL is fine */
+/* Sets the damage of every choice but the last to the relative error on a sample of the matrix.
+ * JL_FORMAT names the tensor if a value is not finite. */
+JL_MUST_CHECK jl_status jl_meter_errors(jl_meter *m, const jl_quant_item *item, jl_choice_set *set,
+                                        jl_error *err);
 
 #endif

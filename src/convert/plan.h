@@ -41,5 +41,10 @@ JL_MUST_CHECK jl_status jl_quant_apply_mix(jl_quant_plan *plan, const char *name
  * JL_FORMAT names the tensor if a value is not finite. */
 JL_MUST_CHECK jl_status jl_quant_sample_error(const jl_quant_item *item, jl_type type, bool flat,
                                               double *out, jl_error *err);
+/* The same with a quantiser that serves many tensors, without touching the heap. scratch:
+ * [jl_quant_sample_floats] of this item, the calling thread's own. */
+JL_MUST_CHECK jl_status jl_quant_sample(const jl_quant_item *item, const jl_quantizer *q,
+                                        bool flat, float *scratch, double *out, jl_error *err);
+size_t jl_quant_sample_floats(const jl_quant_item *item);
 
 #endif

@@ -6,7 +6,7 @@
 #include "convert/plan.h"
 #include "quant/quant.h"
 
-enum { SAMPLE_VALUES = 1 << 15, MIN_ROWS = 8 };
+enum { SAMPLE_VALUES = 1 << 15, MIN_ROWS = 8, MAX_GROUP = 16 };
 
 typedef struct {
     const jl_quantizer *quantizer;
@@ -76,28 +76,43 @@ static jl_status run(sampling *s, const jl_quant_item *item, bool flat, size_t c
     return JL_OK;
 }
 
+static size_t values_at_once(const jl_quant_item *item)
+{
+    const size_t group = (size_t)item->tensor->ne[0] * MAX_GROUP;
+
+    return group > SAMPLE_VALUES ? group : SAMPLE_VALUES;
+}
+
+size_t jl_quant_sample_floats(const jl_quant_item *item)
+{
+    return 4 * values_at_once(item);
+}
+
+jl_status jl_quant_sample(const jl_quant_item *item, const jl_quantizer *q, bool flat,
+                          float *scratch, double *out, jl_error *err)
+{
+    const size_t cap = values_at_once(item);
+    sampling s = {.quantizer = q,
+                  .x = scratch,
+                  .w = scratch + cap,
+                  .y = scratch + 2 * cap,
+                  .bytes = (uint8_t *)(scratch + 3 * cap)};
+
+    JL_TRY(run(&s, item, flat, cap, err));
+    *out = s.energy > 0.0 ? s.error / s.energy : 0.0;
+    return JL_OK;
+}
+
 jl_status jl_quant_sample_error(const jl_quant_item *item, jl_type type, bool flat, double *out,
                                 jl_error *err)
 {
-    const size_t n_in = (size_t)item->tensor->ne[0];
-    const size_t least = n_in * jl_type_get((uint32_t)type)->group_rows;
-    const size_t cap = least > SAMPLE_VALUES ? least : SAMPLE_VALUES;
     jl_quantizer *q = NULL;
 
     JL_TRY(jl_quantizer_create(type, &q, err));
-    sampling s = {.quantizer = q};
-    s.x = jl_calloc(cap, sizeof *s.x);
-    s.w = jl_calloc(cap, sizeof *s.w);
-    s.y = jl_calloc(cap, sizeof *s.y);
-    s.bytes = jl_calloc(cap, sizeof(float));
-    jl_status status = s.x && s.w && s.y && s.bytes ? run(&s, item, flat, cap, err)
-                                                    : jl_fail(err, JL_NO_MEMORY, "out of memory");
-    if (status == JL_OK)
-        *out = s.energy > 0.0 ? s.error / s.energy : 0.0;
-    jl_free(s.x);
-    jl_free(s.w);
-    jl_free(s.y);
-    jl_free(s.bytes);
+    float *scratch = jl_calloc(jl_quant_sample_floats(item), sizeof *scratch);
+    const jl_status status = scratch ? jl_quant_sample(item, q, flat, scratch, out, err)
+                                     : jl_fail(err, JL_NO_MEMORY, "out of memory");
+    jl_free(scratch);
     jl_quantizer_destroy(q);
     return status;
 }

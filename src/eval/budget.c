@@ -1,10 +1,12 @@
 /* Mixes by measurement: what each matrix means for the output, and the types that fit the
  * budget. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/topology.h"
 #include "convert/choose.h"
 #include "engine/session.h"
 #include "eval/kl.h"
@@ -24,6 +26,9 @@ typedef struct {
     size_t *items;       /* [n matrices] index in the plan */
     size_t n;
     bool measured; /* every matrix has its sensitivity, or gets it */
+    bool decode;   /* bytes are those read per token */
+    double room;   /* bytes for matrices */
+    jl_meter *meter;
 } search;
 
 /* ---- running the text ----------------------------------------------------------------------- */
@@ -164,7 +169,7 @@ static jl_status weigh(search *s, size_t i, jl_error *err)
     jl_choice_set *set = &s->sets[i];
     double kl;
 
-    JL_TRY(jl_choices_of(item, set, err));
+    JL_TRY(jl_meter_errors(s->meter, item, set, err));
     if (s->reference && isnan(item->sensitivity)) {
         const jl_choice probe = *probe_of(set);
         if (set->n > 1)
@@ -174,11 +179,8 @@ static jl_status weigh(search *s, size_t i, jl_error *err)
     /* without a text: equal per weight */
     const double per_error =
         s->measured ? item->sensitivity : (double)item->tensor->n_elements;
-    for (size_t k = 0; k < set->n; k++) {
+    for (size_t k = 0; k < set->n; k++)
         set->choices[k].damage *= per_error;
-        if (s->budget->bytes_per_token > 0.0)
-            set->choices[k].cost *= jl_quant_share(s->plan, item);
-    }
     return JL_OK;
 }
 
@@ -207,13 +209,47 @@ static jl_status make_reference(search *s, jl_error *err)
     return run_text(s, true, &unused, err);
 }
 
+/* Matrices and what they may become, with costs alone. */
+static void list_choices(search *s)
+{
+    for (size_t i = 0; i < s->plan->n; i++) {
+        const jl_quant_item *item = &s->plan->items[i];
+        jl_choice_set *set = &s->sets[s->n];
+        if (!item->matrix)
+            continue;
+        s->items[s->n++] = i;
+        jl_choices_of(item, set);
+        for (size_t k = 0; s->decode && k < set->n; k++)
+            set->choices[k].cost *= jl_quant_share(s->plan, item);
+    }
+}
+
+/* What the budget has for matrices. A budget below the least is refused here, before anything is
+ * measured. */
+static jl_status take_budget(search *s, jl_error *err)
+{
+    double fixed = 0.0;
+
+    for (size_t i = 0; i < s->plan->n; i++) {
+        const jl_quant_item *item = &s->plan->items[i];
+        fixed += item->matrix ? 0.0
+                              : (double)item->tensor->n_bytes *
+                                    (s->decode ? jl_quant_share(s->plan, item) : 1.0);
+        if (!s->decode && i == 0) /* metadata and padding */
+            fixed += (double)(item->tensor->offset) + 32.0 * (double)s->plan->n;
+    }
+    const double least = jl_choose_least(s->sets, s->n);
+    s->room = (s->decode ? s->budget->bytes_per_token : s->budget->bytes) - fixed;
+    if (s->room < least)
+        return jl_fail(err, JL_INVALID, "the budget is too small: the least is %.4g GB%s",
+                       (least + fixed) / 1e9, s->decode ? " read per token" : "");
+    return JL_OK;
+}
+
 static jl_status weigh_all(search *s, jl_error *err)
 {
     const jl_quant_budget *b = s->budget;
 
-    for (size_t i = 0; i < s->plan->n; i++)
-        if (s->plan->items[i].matrix)
-            s->items[s->n++] = i;
     s->measured = b->tokens || jl_quant_plan_is_measured(s->plan);
     if (b->tokens && !jl_quant_plan_is_measured(s->plan))
         JL_TRY(make_reference(s, err));
@@ -225,45 +261,43 @@ static jl_status weigh_all(search *s, jl_error *err)
     return JL_OK;
 }
 
-static jl_status choose(search *s, jl_error *err)
+static void choose(search *s)
 {
-    const bool decode = s->budget->bytes_per_token > 0.0;
-    double budget = decode ? s->budget->bytes_per_token : s->budget->bytes;
-    double fixed = 0.0;
     double least;
 
-    for (size_t i = 0; i < s->plan->n; i++) {
-        const jl_quant_item *item = &s->plan->items[i];
-        fixed += item->matrix ? 0.0
-                              : (double)item->tensor->n_bytes *
-                                    (decode ? jl_quant_share(s->plan, item) : 1.0);
-        if (!decode && i == 0) /* metadata and padding */
-            fixed += (double)(item->tensor->offset) + 32.0 * (double)s->plan->n;
-    }
-    budget -= fixed;
-    if (!jl_choose(s->sets, s->n, budget, &least))
-        return jl_fail(err, JL_INVALID, "the budget is too small: the least is %.4g GB%s",
-                       (least + fixed) / 1e9, decode ? " read per token" : "");
+    if (!jl_choose(s->sets, s->n, s->room, &least))
+        assert(!"the budget was found large enough");
     for (size_t i = 0; i < s->n; i++) {
         jl_quant_item *item = &s->plan->items[s->items[i]];
         const jl_choice *c = &s->sets[i].choices[s->sets[i].chosen];
         item->type = c->type;
         item->damage = s->measured ? c->damage : NAN;
     }
+}
+
+static jl_status run_search(search *s, jl_error *err)
+{
+    if (!s->sets || !s->items)
+        return jl_fail(err, JL_NO_MEMORY, "out of memory");
+    list_choices(s);
+    JL_TRY(take_budget(s, err));
+    const uint32_t n = s->budget->n_threads;
+    JL_TRY(jl_meter_create(n ? (int)n : jl_topology_threads(), &s->meter, err));
+    JL_TRY(weigh_all(s, err));
+    choose(s);
     return JL_OK;
 }
 
 jl_status jl_quant_plan_budget(jl_quant_plan *plan, jl_model *model, jl_session *session,
                                const jl_quant_budget *budget, jl_error *err)
 {
-    search s = {.plan = plan, .model = model, .session = session, .budget = budget};
+    search s = {.plan = plan, .model = model, .session = session, .budget = budget,
+                .decode = budget->bytes_per_token > 0.0};
 
     s.sets = jl_calloc(plan->n, sizeof *s.sets);
     s.items = jl_calloc(plan->n, sizeof *s.items);
-    jl_status status = s.sets && s.items ? weigh_all(&s, err)
-                                         : jl_fail(err, JL_NO_MEMORY, "out of memory");
-    if (status == JL_OK)
-        status = choose(&s, err);
+    const jl_status status = run_search(&s, err);
+    jl_meter_destroy(s.meter);
     jl_free(s.reference);
     jl_free(s.sets);
     jl_free(s.items);

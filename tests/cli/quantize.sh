@@ -33,8 +33,8 @@ grep -q "no token reached" "$T/err" && pass "warns of experts that were not seen
     pass "warns of experts that were not seen # SKIP all were seen"
 "$J" imatrix -q -m "$M" -f "$T/text" -c 32 --chunks 2 -t 3 -ub 5 -o "$T/imatrix2" 2>/dev/null
 same "the same on other threads and batches" "$T/imatrix" "$T/imatrix2"
-"$J" quantize -q "$M" "$T/a" Q2_K --pure
-exits 0 "quantize with importance" quantize "$M" "$T/b" Q2_K --pure --imatrix "$T/imatrix"
+"$J" quantize -q "$M" "$T/a" Q3_K --pure
+exits 0 "quantize with importance" quantize "$M" "$T/b" Q3_K --pure --imatrix "$T/imatrix"
 is "is as large as without" "$(wc -c <"$T/a")" "$(wc -c <"$T/b")"
 cmp -s "$T/a" "$T/b" && fail "but not the same" || pass "but not the same"
 
@@ -56,6 +56,9 @@ refuses 1 "line 2.*sensitivity" "a plan with a bad measurement" quantize --dry-r
 grep -q "# KL " "$T/plan" && pass "the plan shows the damage" || fail "the plan shows the damage" "$(head -5 "$T/plan")"
 exits 0 "a budget of decoding" quantize --dry-run "$S" --budget-decode 2MB
 refuses 1 "the least is" "a budget that is too small" quantize "$S" "$T/none" --budget 100kB
+echo "too short to measure" >"$T/short"
+refuses 1 "has .* tokens" "a text that is too short" quantize "$S" "$T/none" --budget 2MB -f "$T/short"
+refuses 1 "the least is" "of the two, the budget first" quantize "$S" "$T/none" --budget 100kB -f "$T/short"
 refuses 1 "no size" "a budget that is no size" quantize "$S" "$T/none" --budget much
 refuses 2 "one of" "two wishes" quantize "$S" "$T/none" Q4_K --bpw 4
 

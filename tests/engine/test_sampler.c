@@ -19,7 +19,7 @@ static int open_model(void **state)
 
     golden_open(&gc, golden_folder, "31b");
     snprintf(path, sizeof path, "%s/sampler-model.gguf", work_folder);
-    golden_write_model(&gc, path, JL_TYPE_Q8_0, false);
+    golden_write_model(&gc, path, JL_TYPE_Q8_0);
     logits = calloc(gc.n_vocab, sizeof *logits);
     return logits && jl_model_open(path, NULL, &model, &err) == JL_OK ? 0 : -1;
 }

@@ -20,7 +20,7 @@ static int open_model(void **state)
 
     golden_open(&gc, golden_folder, "26b-a4b");
     snprintf(path, sizeof path, "%s/session-model.gguf", work_folder);
-    golden_write_model(&gc, path, JL_TYPE_Q8_0, false);
+    golden_write_model(&gc, path, JL_TYPE_Q8_0);
     return jl_model_open(path, NULL, &model, &err) == JL_OK ? 0 : -1;
 }
 

@@ -185,7 +185,7 @@ static void store_rows(const weight *w, uint64_t seed, uint64_t row, const float
     }
 }
 
-static void write_weight(const golden_case *c, jl_gguf_writer *out, const weight *w, bool widen)
+static void write_weight(const golden_case *c, jl_gguf_writer *out, const weight *w)
 {
     jl_error err;
     const uint64_t seed = get_u64(c, "golden.seed", 0);
@@ -199,15 +199,22 @@ static void write_weight(const golden_case *c, jl_gguf_writer *out, const weight
         for (size_t i = 0; i < group; i++)
             make_row(w, seed, row + i, values + i * n);
         store_rows(w, seed, row, values, group, stored);
-        if (widen && w->type != JL_TYPE_F32) {
-            for (size_t i = 0; i < group; i++)
-                jl_dequant_matrix_row(w->type, stored, i, values + i * n, n);
-            assert_ok(jl_gguf_write_data(out, values, group * n * sizeof *values, &err));
-        } else {
-            assert_ok(jl_gguf_write_data(out, stored, group * jl_row_bytes(w->type, n), &err));
-        }
+        assert_ok(jl_gguf_write_data(out, stored, group * jl_row_bytes(w->type, n), &err));
     }
     free(stored);
+    free(values);
+}
+
+static void write_widened(jl_gguf_writer *out, const jl_gguf_tensor *t)
+{
+    jl_error err;
+    const size_t n = (size_t)t->ne[0];
+    float *values = malloc(n * sizeof *values);
+    assert_non_null(values);
+    for (uint64_t row = 0; row < t->n_elements / n; row++) {
+        jl_dequant_matrix_row(t->type, t->data, row, values, n);
+        assert_ok(jl_gguf_write_data(out, values, n * sizeof *values, &err));
+    }
     free(values);
 }
 
@@ -222,7 +229,8 @@ static void write_metadata(const golden_case *c, jl_gguf_writer *out)
     }
 }
 
-void golden_write_model(const golden_case *c, const char *path, jl_type type, bool widen)
+/* Opens a model file and writes all up to the weights; widen: they will be F32. */
+static jl_gguf_writer *begin_model(const golden_case *c, const char *path, jl_type type, bool widen)
 {
     jl_gguf_writer *out;
     jl_error err;
@@ -241,7 +249,35 @@ void golden_write_model(const golden_case *c, const char *path, jl_type type, bo
     }
     if (freqs)
         assert_ok(jl_gguf_write_data(out, freqs->data, freqs->n_bytes, &err));
+    return out;
+}
+
+void golden_write_model(const golden_case *c, const char *path, jl_type type)
+{
+    jl_gguf_writer *out = begin_model(c, path, type, false);
+    jl_error err;
+    weight w;
+
     for (jl_gguf_iter it = {0}; next_weight(c, &it, type, &w);)
-        write_weight(c, out, &w, widen);
+        write_weight(c, out, &w);
+    assert_ok(jl_gguf_writer_finish(out, &err));
+}
+
+void golden_widen_model(const golden_case *c, const char *from, const char *path)
+{
+    jl_gguf_writer *out = begin_model(c, path, JL_TYPE_F32, true);
+    jl_gguf *stored;
+    jl_error err;
+    weight w;
+
+    assert_ok(jl_gguf_open(from, &stored, &err));
+    for (jl_gguf_iter it = {0}; next_weight(c, &it, JL_TYPE_F32, &w);) {
+        char name[80];
+        snprintf(name, sizeof name, "%.*s", (int)w.name.len, w.name.ptr);
+        const jl_gguf_tensor *t = jl_gguf_find_tensor(stored, name);
+        assert_non_null(t);
+        write_widened(out, t);
+    }
+    jl_gguf_close(stored);
     assert_ok(jl_gguf_writer_finish(out, &err));
 }

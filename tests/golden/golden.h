@@ -28,11 +28,13 @@ void golden_close(golden_case *c);
 /* "layer 3 (sliding)" and the like, for a layer -1 .. n_layer. */
 void golden_layer_name(const golden_case *c, int layer, char *text, size_t cap);
 
-/* Makes the model file of a case at path: matrices of the given type, or, when widen is set, the
- * F32 values of such matrices. Types with a quantiser are quantised from the case's F32 weights,
- * others get random valid blocks of the same spread. As in published files, vectors and the router
- * stay F32, the per-layer projection F16, and rows that do not fill a block get a type of 32. */
-void golden_write_model(const golden_case *c, const char *path, jl_type type, bool widen);
+/* Makes the model file of a case at path: matrices of the given type. Types with a quantiser are
+ * quantised from the case's F32 weights, others get random valid blocks of the same spread. As in
+ * published files, vectors and the router stay F32, the per-layer projection F16, and rows that do
+ * not fill a block get a type of 32. */
+void golden_write_model(const golden_case *c, const char *path, jl_type type);
+/* Makes a model of the F32 values of such a file's matrices. */
+void golden_widen_model(const golden_case *c, const char *from, const char *path);
 
 /* How a sequence is run. Zero-initialised: all at once, defaults of the session, F16 cache. */
 typedef struct {

@@ -13,7 +13,7 @@ int main(int argc, char **argv)
         return 2;
     }
     golden_open(&c, argv[1], argv[2]);
-    golden_write_model(&c, argv[4], (jl_type)type, false);
+    golden_write_model(&c, argv[4], (jl_type)type);
     golden_close(&c);
     return 0;
 }

@@ -95,7 +95,7 @@ static void test_type(void **state)
 
     golden_open(&c, data_folder, "moe256");
     snprintf(path, sizeof path, "%s/batch-%s.tmp", scratch_folder, jl_type_name(type));
-    golden_write_model(&c, path, type, false);
+    golden_write_model(&c, path, type);
     assert_ok(jl_model_open(path, NULL, &model, &err));
     make_tokens(tokens, 7, c.n_vocab);
     float *want = golden_run(model, tokens, N_TOKENS, &(golden_plan){.n_threads = 1});

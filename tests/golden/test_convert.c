@@ -109,7 +109,7 @@ static void open_setup(setup *s, const char *name, checkpoint_awq awq)
     (void)mkdir(s->folder, 0700);
     remove_files(s);
     (void)unlink(s->out);
-    golden_write_model(&s->c, s->model_path, JL_TYPE_F32, false);
+    golden_write_model(&s->c, s->model_path, JL_TYPE_F32);
     assert_ok(jl_gguf_open(s->model_path, &s->model, &err));
     s->plan = (checkpoint_plan){.folder = s->folder,
                                 .model = s->model,

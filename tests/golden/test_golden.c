@@ -38,7 +38,7 @@ static const fixture *fixture_of(void **state)
     if (!f->model) {
         golden_open(&f->c, data_folder, f->name);
         snprintf(f->path, sizeof f->path, "%s/golden-%s.tmp", scratch_folder, f->name);
-        golden_write_model(&f->c, f->path, JL_TYPE_F32, false);
+        golden_write_model(&f->c, f->path, JL_TYPE_F32);
         assert_ok(jl_model_open(f->path, NULL, &f->model, &err));
     }
     f->logits = golden_run(f->model, f->c.tokens, f->c.n_tokens,

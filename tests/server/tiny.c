@@ -11,7 +11,7 @@ void tiny_open(tiny *t, const char *golden_folder, const char *work_folder)
 
     golden_open(&gc, golden_folder, "26b-a4b");
     snprintf(path, sizeof path, "%s/server-model-%p.gguf", work_folder, (void *)t);
-    golden_write_model(&gc, path, JL_TYPE_Q8_0, false);
+    golden_write_model(&gc, path, JL_TYPE_Q8_0);
     assert_ok(jl_model_open(path, NULL, &t->model, &err));
     remove(path);
     t->n_tokens = gc.n_tokens < 512 ? gc.n_tokens : 512;
