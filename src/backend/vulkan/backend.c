@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/vulkan/vulkan.h"
+#include "backend/vulkan/product.h"
 #include "base/mem.h"
 
 /* Bytes for partial results of attention split over keys. */
@@ -46,6 +46,7 @@ static void layout(jl_vk *v, cursor *c)
     v->router = take(c, n_tokens * l->n_expert * sizeof(float));
     v->partial_bytes = PARTIAL_BYTES;
     v->partial = take(c, v->partial_bytes);
+    v->experts = take(c, jl_vk_experts_scratch(l));
 }
 
 static uint64_t vk_scratch_bytes(const jl_backend_limits *limits)
@@ -67,6 +68,7 @@ static void vk_close(jl_backend *be)
         jl_vk_record_close(v);
         jl_vk_weights_free(v);
         jl_vk_memory_free(v, &v->scratch);
+        jl_vk_tables_close(v);
         jl_vk_memory_free(v, &v->readback);
         for (size_t i = 0; i < v->ring.n_chunks; i++)
             jl_vk_memory_free(v, &v->ring.chunks[i]);
@@ -108,6 +110,7 @@ static jl_status open_parts(jl_vk *v, jl_error *err)
     JL_TRY(jl_vk_record_open(v, err));
     JL_TRY(jl_vk_pipelines_open(v, err));
     JL_TRY(choose_exact(v, err));
+    JL_TRY(jl_vk_tables_open(v, err));
     layout(v, &c);
     JL_TRY(jl_vk_memory_alloc(v, c.used, JL_VK_MEM_DEVICE, &v->scratch, err));
     c = (cursor){.base = v->scratch.address};
@@ -255,7 +258,9 @@ const jl_backend_ops jl_backend_vulkan = {
     .attention = jl_vk_attention,
     .geglu = jl_vk_geglu,
     .swiglu = jl_vk_swiglu,
+    .matmul = jl_vk_matmul,
     .router = jl_vk_router,
+    .experts = jl_vk_experts,
     .add_scale = jl_vk_add_scale,
     .mul_row = jl_vk_mul_row,
     .softcap = jl_vk_softcap,

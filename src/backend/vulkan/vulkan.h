@@ -124,6 +124,7 @@ typedef struct {
     uint64_t partial_bytes;
     VkDeviceAddress experts; /* ops_experts.c: jl_vk_experts_scratch bytes */
 
+    jl_vk_memory tables; /* tables.c */
     jl_vk_memory *weight_mem;
     size_t n_weight_mem;
     jl_vk_weight *weights; /* sorted by buf, offset */
