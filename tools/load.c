@@ -132,6 +132,48 @@ static jl_placement placement(const opts *o)
     return strcasecmp(name, "efficiency") == 0 ? JL_PLACEMENT_EFFICIENCY : JL_PLACEMENT_BALANCED;
 }
 
+/* Weights on their way to a GPU. */
+static bool on_upload(void *ctx, float done)
+{
+    static ui_progress progress;
+    static bool shown;
+
+    if (!shown)
+        ui_progress_start(&progress, ctx, "copying weights to the GPU");
+    shown = done < 1.0f;
+    ui_progress_show(&progress, done, NULL);
+    if (!shown)
+        ui_progress_end(&progress);
+    return !ui_interrupted;
+}
+
+/* Where shaders are kept that a driver has compiled; NULL: nowhere. */
+static const char *shader_cache(void)
+{
+    static char path[4096];
+
+    return path_shaders(path, sizeof path) ? path : NULL;
+}
+
+/* The device of --device or -ngl; without a driver NULL, the CPU, and a line that says so. */
+static const char *device(const opts *o)
+{
+    const char *name = opt_text(o, OPT_DEVICE);
+    char text[320];
+    jl_error err;
+
+    if (!name && opt_is_set(o, OPT_NGL) && opt_int(o, OPT_NGL) > 0)
+        name = "vulkan";
+    if (!name || (opt_is_set(o, OPT_NGL) && opt_int(o, OPT_NGL) == 0))
+        return NULL;
+    if (jl_device_find(name, text, sizeof text, &err) == JL_UNSUPPORTED) {
+        if (!opt_on(o, OPT_QUIET))
+            fprintf(stderr, "joule: no GPU, the CPU is used: %s\n", err.text);
+        return NULL;
+    }
+    return name;
+}
+
 void load_session_params(const opts *o, jl_session_params *out)
 {
     *out = (jl_session_params){
@@ -144,6 +186,10 @@ void load_session_params(const opts *o, jl_session_params *out)
         .type_v = kv_type(o, OPT_CTV),
         .cpu_mask = opt_text(o, OPT_CPU_MASK),
         .placement = placement(o),
+        .device = device(o),
+        .shader_cache = shader_cache(),
+        .upload = on_upload,
+        .upload_ctx = (void *)(uintptr_t)o,
     };
 }
 
@@ -209,7 +255,18 @@ jl_status load_check_memory(const opts *o, const jl_model *model, const jl_sessi
                 ui_memory(need.weights, text[0]), ui_memory(need.kv, text[1]),
                 ui_memory(need.compute + need.logits + need.other, text[2]),
                 ui_memory(free_bytes, text[3]));
-    if (need.total <= free_bytes || free_bytes == 0 || opt_on(o, OPT_ALLOW_SWAP))
+    if (opt_is_set(o, OPT_NGL)) {
+        jl_model_info info;
+        jl_model_get_info(model, &info);
+        if (opt_int(o, OPT_NGL) > 0 && opt_int(o, OPT_NGL) < (int64_t)info.n_layer)
+            return tool_error(err, JL_UNSUPPORTED,
+                              "-ngl %lld of %u layers: a model cannot be split between GPU and CPU "
+                              "yet; give -ngl %u or -ngl 0",
+                              (long long)opt_int(o, OPT_NGL), info.n_layer, info.n_layer + 1);
+    }
+    /* a GPU's own memory is checked when the session is made */
+    if (need.device > 0 || need.total <= free_bytes || free_bytes == 0 ||
+        opt_on(o, OPT_ALLOW_SWAP))
         return JL_OK;
     advise(model, *params, free_bytes, advice, sizeof advice);
     return tool_error(err, JL_NO_MEMORY, "the model needs %s, %s is free: %s too little; %s",

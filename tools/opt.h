@@ -23,6 +23,8 @@ typedef enum {
     OPT_CTX,
     OPT_THREADS,
     OPT_PLACEMENT,
+    OPT_DEVICE,
+    OPT_NGL,
     OPT_BATCH,
     OPT_UBATCH,
     OPT_CTK,

@@ -7,6 +7,7 @@
 #define MAKING     (C(QUANTIZE) | C(IMATRIX))
 #define ENGINE     (C(RUN) | C(LOGITS) | C(BENCH) | C(SERVE) | QUALITY | C(IMATRIX))
 #define COMPUTE    (ENGINE | C(DOCTOR))
+#define DEVICES    (COMPUTE & ~C(IMATRIX))
 #define MODEL_CMDS (COMPUTE | C(TOKENIZE) | C(DETOKENIZE) | C(INSPECT))
 #define POWERED    (C(RUN) | C(BENCH) | C(SERVE))
 #define EVERY      ((1u << CMD_COUNT) - 1)
@@ -65,6 +66,13 @@ const opt_def opt_table[OPT_COUNT] = {
         CHOICE("placement", 0, NULL, "balanced|performance|efficiency", "balanced", COMPUTE,
                "cores to use where there are several kinds: the fast ones, all of them for "
                "prompts, or the thrifty ones"),
+    [OPT_DEVICE] =
+        TEXT("device", 0, "dev", OPT_T_TEXT, "NAME", NULL, DEVICES,
+             "where to compute: cpu, vulkan (the best GPU), vulkan0, vulkan1, ...; without a "
+             "driver the CPU is used and one line says so (default: cpu)"),
+    [OPT_NGL] = NUM("n-gpu-layers", 0, "ngl", OPT_T_INT, 0, 1 << 20, NULL, DEVICES,
+                    "layers on the GPU: 0: --device cpu; as many as the model has, or more: "
+                    "--device vulkan. A part of them is not possible yet"),
     [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048", C(RUN) | C(LOGITS),
                       "prompt tokens handed to the engine in one call"),
     [OPT_UBATCH] = NUM("ubatch-size", 0, "ub", OPT_T_INT, 0, 1 << 16, "0", ENGINE,

@@ -118,17 +118,28 @@ bool path_history(char *out, size_t cap)
     return n > 0 && (size_t)n < cap && path_make_folders(out);
 }
 
-bool path_cache(char *out, size_t cap)
+/* Below the user's cache folder. */
+static bool cache_folder(const char *name, char *out, size_t cap)
 {
     const char *cache = jl_env("XDG_CACHE_HOME");
     const char *home = jl_env("HOME");
     int n = 0;
 
     if (cache && cache[0] == '/')
-        n = snprintf(out, cap, "%s/joule/prefix", cache);
+        n = snprintf(out, cap, "%s/joule/%s", cache, name);
     else if (home && home[0] == '/')
-        n = snprintf(out, cap, "%s/.cache/joule/prefix", home);
+        n = snprintf(out, cap, "%s/.cache/joule/%s", home, name);
     return n > 0 && (size_t)n < cap;
+}
+
+bool path_cache(char *out, size_t cap)
+{
+    return cache_folder("prefix", out, cap);
+}
+
+bool path_shaders(char *out, size_t cap)
+{
+    return cache_folder("shaders", out, cap);
 }
 
 void path_model_id(const char *path, char *out, size_t cap)

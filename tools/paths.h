@@ -28,6 +28,8 @@ void path_model_id(const char *path, char *out, size_t cap);
  */
 bool path_history(char *out, size_t cap);
 
+/* Folder of compiled shaders below XDG_CACHE_HOME. false if there is no place. */
+bool path_shaders(char *out, size_t cap);
 /* Folder of the server's cache below XDG_CACHE_HOME. false if there is no place. */
 bool path_cache(char *out, size_t cap);
 

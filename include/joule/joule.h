@@ -134,7 +134,23 @@ typedef struct {
     void (*progress)(void *ctx, size_t n_done, size_t n_total);
     void *progress_ctx;
     uint32_t n_beside; /* tokens jl_session_eval_beside takes at once; 0: it is not used */
+    /* Where everything is computed: "cpu" (also NULL), "vulkan" for the best GPU, "vulkan0",
+     * "vulkan1", ... JL_UNSUPPORTED if it is not there: see jl_device_find. */
+    const char *device;
+    /* Folder that shaders compiled by a GPU's driver are kept in; made if it is missing. NULL: they
+     * are compiled each time. What cannot be read or written there is no error. */
+    const char *shader_cache;
+    /* Called while weights are copied to a GPU with the share done, 0..1; false stops with
+     * JL_CANCELLED. */
+    bool (*upload)(void *ctx, float done);
+    void *upload_ctx;
 } jl_session_params;
+
+/* Whether a device can be used, by its name as in jl_session_params: its description as one line.
+ * JL_UNSUPPORTED with the reason if it is not there, or joule was built without its backend;
+ * JL_INVALID: no such name. */
+JL_API JL_MUST_CHECK jl_status jl_device_find(const char *name, char *text, size_t cap,
+                                              jl_error *err);
 
 /* Memory a session needs, in bytes, known before anything is allocated. */
 typedef struct {
@@ -144,6 +160,7 @@ typedef struct {
     uint64_t logits;
     uint64_t other; /* tables, page lists */
     uint64_t total;
+    uint64_t device; /* of the total: in the memory of a GPU; 0 on the CPU */
 } jl_memory;
 
 JL_API JL_MUST_CHECK jl_status jl_session_measure(const jl_model *model,
@@ -215,8 +232,7 @@ JL_API size_t jl_session_first_window_block(const jl_session *session, size_t n_
 /* Whether the sequence holds all tokens of that block, and its cells. */
 JL_API bool jl_seq_has_block(const jl_session *session, int32_t seq, jl_block_kind kind,
                              size_t block);
-/* Copies a block that the sequence has to out [jl_session_block_bytes]. JL_UNSUPPORTED: the cells
- * are not in host memory. */
+/* Copies a block that the sequence has to out [jl_session_block_bytes]. */
 JL_API JL_MUST_CHECK jl_status jl_seq_get_block(const jl_session *session, int32_t seq,
                                                 jl_block_kind kind, size_t block, void *out,
                                                 jl_error *err);

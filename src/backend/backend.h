@@ -47,6 +47,7 @@ typedef struct {
     uint32_t head_dim; /* largest */
     uint32_t n_ctx;    /* longest sequence, tokens */
     uint32_t n_expert, n_expert_used, n_ff_expert, n_embd;
+    const char *shader_cache; /* folder for compiled shaders; NULL: none */
     int32_t device; /* number of the device, where there are several; -1: the best */
 } jl_backend_limits;
 
@@ -106,6 +107,8 @@ typedef struct {
     jl_status (*open)(const jl_backend_limits *limits, jl_backend **out, jl_error *err);
     void (*close)(jl_backend *be);
     uint64_t (*scratch_bytes)(const jl_backend_limits *limits); /* what open will allocate */
+    /* Memory of the device, if it has its own; 0: it computes in the host's. */
+    uint64_t (*device_bytes)(const jl_backend *be);
     jl_status (*buffer_alloc)(jl_backend *be, uint64_t n_bytes, jl_buffer **out, jl_error *err);
     void (*buffer_free)(jl_buffer *buf);
     /* Brings weights to where they are computed on: before the first operation that reads them.

@@ -4,10 +4,18 @@
 
 #include <stddef.h>
 
+#include "base/status.h"
+
 /* "avx512vnni" and the like; returns the length. */
 size_t jl_cpu_describe_kernels(char *text, size_t cap);
 /* What this processor could do and the kernels above do not use, with the reason; "" if nothing. A
  * line each. */
 size_t jl_cpu_describe_unused(char *text, size_t cap);
+
+/* The Vulkan device of a number (-1: the best), as one line; its memory in bytes. Without compiling
+ * or computing anything. */
+#ifdef JL_HAVE_VULKAN
+jl_status jl_vulkan_find(int which, char *text, size_t cap, jl_error *err);
+#endif
 
 #endif

@@ -36,8 +36,6 @@ static jl_status check(const jl_session *s, int32_t seq, jl_block_kind kind, siz
     if (seq < 0 || (uint32_t)seq >= s->params.n_seq_max || (unsigned)kind >= JL_BLOCK_KINDS ||
         block >= s->params.n_ctx / JL_BLOCK_TOKENS)
         return jl_fail(err, JL_INVALID, "there is no block %zu of sequence %d", block, seq);
-    if (!jl_kv_layer_of(s->kv, 0)->buf->host)
-        return jl_fail(err, JL_UNSUPPORTED, "the KV cache is not in memory that can be copied");
     return JL_OK;
 }
 
@@ -54,8 +52,7 @@ jl_status jl_seq_get_block(const jl_session *s, int32_t seq, jl_block_kind kind,
     if (!jl_kv_has_block(s->kv, seq, (int)kind, (uint32_t)block))
         return jl_fail(err, JL_INVALID, "sequence %d does not hold block %zu", seq, block);
     JL_TRY(s->be->ops->wait(s->be, err));
-    jl_kv_get_block(s->kv, seq, (int)kind, (uint32_t)block, out);
-    return JL_OK;
+    return jl_kv_get_block(s->kv, seq, (int)kind, (uint32_t)block, out, err);
 }
 
 jl_status jl_seq_put_block(jl_session *s, int32_t seq, jl_block_kind kind, size_t block,
@@ -77,7 +74,7 @@ size_t jl_session_arithmetic(const jl_session *s, char *text, size_t cap)
     char device[128];
 
     s->be->ops->describe(s->be, device, sizeof device);
-    /* "CPU, 8 threads, avx2 kernels": the number of threads does not matter */
+    /* "CPU, 8 threads, avx2 kernels": neither threads nor the name of a GPU matter */
     const char *kernels = strrchr(device, ',');
     const int n =
         snprintf(text, cap, "%s%s; k %s, v %s", s->be->ops->name, kernels ? kernels : device,

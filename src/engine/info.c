@@ -205,6 +205,15 @@ static void describe_units(char *text, size_t cap)
         snprintf(text, cap, "matrix units: AMX, one per core\n");
 }
 
+/* The GPU that --device vulkan would take, or why there is none. */
+static void describe_gpu(char *text, size_t cap)
+{
+    jl_error err = {0};
+
+    if (jl_device_find("vulkan", text, cap, &err) != JL_OK)
+        snprintf(text, cap, "none (%.300s)", err.text);
+}
+
 size_t jl_describe_machine(char *text, size_t cap)
 {
     char features[256];
@@ -213,7 +222,9 @@ size_t jl_describe_machine(char *text, size_t cap)
     char processor[128];
     char placement[2048];
     char units[128];
+    char gpu[400];
 
+    describe_gpu(gpu, sizeof gpu);
     jl_cpu_model(processor, sizeof processor);
     jl_cpu_names(jl_cpu_features(), features, sizeof features);
     jl_cpu_describe_kernels(kernels, sizeof kernels);
@@ -223,10 +234,11 @@ size_t jl_describe_machine(char *text, size_t cap)
     const int n = snprintf(
         text, cap,
         "processor: %s\ncores: %d physical, %d logical\n%s%sfeatures: %s\nkernels: %s\n%s%s%s"
-        "memory: %.1f GiB total, %.1f GiB available\n",
+        "gpu: %s\nmemory: %.1f GiB total, %.1f GiB available\n",
         processor, jl_cpu_cores(), jl_cpu_count(), placement, units,
         features[0] ? features : "none",
         kernels, unused[0] ? "note: " : "", unused, unused[0] ? "\n" : "",
-        (double)jl_memory_total() / 1073741824.0, (double)jl_memory_available() / 1073741824.0);
+        gpu, (double)jl_memory_total() / 1073741824.0,
+        (double)jl_memory_available() / 1073741824.0);
     return n < 0 ? 0 : (size_t)n;
 }

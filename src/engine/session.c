@@ -1,8 +1,10 @@
 /* Creating a session: the memory need is measured with the code that later lays it out. */
 #include "engine/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "backend/describe.h"
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/placement.h"
@@ -43,6 +45,7 @@ static jl_backend_limits backend_limits(const jl_model *m, const jl_session_para
     jl_backend_limits l = {
         .n_threads = p->n_threads,
         .cpu_mask = p->cpu_mask,
+        .shader_cache = p->shader_cache,
         .n_tokens = max_u32(max_u32(p->n_ubatch, p->n_logits_max), p->n_beside),
         .n_head = hp->n_head,
         .n_head_kv_min = hp->n_head,
@@ -110,6 +113,72 @@ static uint64_t layout_act(const jl_model *m, const jl_session_params *p, int la
     return size.n_tokens ? jl_activations_layout(m, size.n_tokens, size.n_rows, buf, out) : 0;
 }
 
+/* What a device is called: "cpu", "vulkan", "vulkan2". */
+typedef struct {
+    const jl_backend_ops *ops; /* NULL: not in this build */
+    int32_t which;
+} device;
+
+static bool parse_device(const char *name, device *out)
+{
+    static const char vulkan[] = "vulkan";
+    const size_t len = sizeof vulkan - 1;
+
+    *out = (device){.ops = &jl_backend_cpu, .which = -1};
+    if (!name || strcmp(name, "cpu") == 0)
+        return true;
+    if (strncmp(name, vulkan, len) != 0 || strlen(name) > len + 2)
+        return false;
+#ifdef JL_HAVE_VULKAN
+    out->ops = &jl_backend_vulkan;
+#else
+    out->ops = NULL;
+#endif
+    for (const char *p = name + len; *p; p++) {
+        if (*p < '0' || *p > '9')
+            return false;
+        out->which = (out->which < 0 ? 0 : out->which * 10) + (*p - '0');
+    }
+    return true;
+}
+
+static jl_status find_device(const char *name, device *out, jl_error *err)
+{
+    if (!parse_device(name, out))
+        return jl_fail(err, JL_INVALID, "unknown device '%s'; try cpu, vulkan or vulkan0", name);
+    if (!out->ops)
+        return jl_fail(err, JL_UNSUPPORTED, "joule was built without its Vulkan backend");
+    return JL_OK;
+}
+
+jl_status jl_device_find(const char *name, char *text, size_t cap, jl_error *err)
+{
+    device d;
+
+    JL_TRY(find_device(name, &d, err));
+#ifdef JL_HAVE_VULKAN
+    if (d.ops == &jl_backend_vulkan)
+        return jl_vulkan_find(d.which, text, cap, err);
+#endif
+    snprintf(text, cap, "CPU");
+    return JL_OK;
+}
+
+static uint64_t device_weights(const jl_model *m)
+{
+    const size_t n = jl_model_weights(m, NULL, 0);
+    jl_tensor *list = jl_calloc(n ? n : 1, sizeof *list);
+    uint64_t sum = 0;
+
+    if (!list)
+        return 0;
+    (void)jl_model_weights(m, list, n);
+    for (size_t i = 0; i < n; i++)
+        sum += list[i].row_bytes * list[i].ne[1] * list[i].ne[2];
+    jl_free(list);
+    return sum;
+}
+
 static jl_status measure(const jl_model *m, const jl_session_params *p, jl_memory *out,
                          jl_error *err)
 {
@@ -119,7 +188,9 @@ static jl_status measure(const jl_model *m, const jl_session_params *p, jl_memor
     jl_arena arena = {0};
     jl_activations act;
     jl_kv_need need;
+    device d;
 
+    JL_TRY(find_device(p->device, &d, err));
     JL_TRY(jl_kv_measure(m, &kc, &need, err));
     layout(&s, m, &arena);
     *out = (jl_memory){
@@ -127,11 +198,13 @@ static jl_status measure(const jl_model *m, const jl_session_params *p, jl_memor
         .kv = need.cells,
         .compute = layout_act(m, p, JL_LANE_MAIN, NULL, &act) +
                    layout_act(m, p, JL_LANE_BESIDE, NULL, &act) +
-                   jl_backend_cpu.scratch_bytes(&limits),
+                   d.ops->scratch_bytes(&limits),
         .logits = (uint64_t)(p->n_logits_max + p->n_beside) * m->hp.n_vocab * sizeof(float),
     };
     out->other = need.tables + arena.used - out->logits;
     out->total = out->weights + out->kv + out->compute + out->logits + out->other;
+    if (d.ops != &jl_backend_cpu)
+        out->device = device_weights(m) + out->kv + out->compute;
     return JL_OK;
 }
 
@@ -220,14 +293,55 @@ static jl_status open_lane(jl_session *s, const jl_model *m, int lane, jl_error 
     return JL_OK;
 }
 
+static jl_status check_device_memory(const jl_session *s, const jl_model *m, jl_error *err)
+{
+    const uint64_t have = s->be->ops->device_bytes(s->be);
+    const double gib = 1073741824.0;
+    jl_memory need;
+
+    JL_TRY(measure(m, &s->params, &need, err));
+    if (have == 0 || need.device <= have)
+        return JL_OK;
+    return jl_fail(err, JL_NO_MEMORY,
+                   "the device has %.2f GiB of memory, %.2f are needed (weights %.2f, KV cache "
+                   "%.2f, compute %.2f): %.2f GiB too little; try a smaller context or file, or "
+                   "--device cpu",
+                   (double)have / gib, (double)need.device / gib,
+                   (double)(need.device - need.kv - need.compute) / gib, (double)need.kv / gib,
+                   (double)need.compute / gib, (double)(need.device - have) / gib);
+}
+
+/* Copies weights to a device that has its own memory. */
+static jl_status bring_weights(jl_session *s, const jl_model *m, jl_error *err)
+{
+    const size_t n = jl_model_weights(m, NULL, 0);
+    jl_tensor *list = jl_calloc(n ? n : 1, sizeof *list);
+
+    if (!list)
+        return jl_fail(err, JL_NO_MEMORY, "out of memory");
+    (void)jl_model_weights(m, list, n);
+    const jl_weights_args args = {.tensors = list,
+                                  .n = n,
+                                  .progress = s->params.upload,
+                                  .progress_ctx = s->params.upload_ctx};
+    const jl_status status = s->be->ops->weights(s->be, &args, err);
+    jl_free(list);
+    return status;
+}
+
 static jl_status open_parts(jl_session *s, const jl_model *m, jl_error *err)
 {
     const jl_session_params *p = &s->params;
     const jl_kv_config kc = kv_config(p);
     jl_backend_limits limits = backend_limits(m, p);
+    device d;
 
     limits.plan = s->plan;
-    JL_TRY(jl_backend_cpu.open(&limits, &s->be, err));
+    JL_TRY(find_device(p->device, &d, err));
+    limits.device = d.which;
+    JL_TRY(d.ops->open(&limits, &s->be, err));
+    JL_TRY(check_device_memory(s, m, err));
+    JL_TRY(bring_weights(s, m, err));
     for (int i = 0; i < JL_LANES; i++)
         JL_TRY(open_lane(s, m, i, err));
     JL_TRY(jl_kv_create(m, s->be, &kc, &s->kv, err));

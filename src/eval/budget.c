@@ -107,6 +107,8 @@ static jl_status quantize_into(search *s, const jl_quant_item *item, jl_type typ
     jl_quantizer *q = NULL;
     jl_pool *pool = NULL;
 
+    if (!buf->host)
+        return jl_fail(err, JL_UNSUPPORTED, "mixes of types are measured on the CPU");
     JL_TRY(jl_quantizer_create(type, &q, err));
     const size_t group = jl_type_get((uint32_t)type)->group_rows;
     float *rows = jl_calloc((size_t)config.n_threads * group * item->tensor->ne[0], sizeof *rows);

@@ -188,6 +188,8 @@ static jl_status start(collector *c, jl_session *s, jl_error *err)
     c->entries = jl_calloc(c->n, sizeof *c->entries);
     if (!c->entries)
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
+    if (s->be->ops->device_bytes(s->be) > 0)
+        return jl_fail(err, JL_UNSUPPORTED, "an importance matrix is gathered on the CPU");
     JL_TRY(s->be->ops->buffer_alloc(s->be, c->max_tokens * row * sizeof(float), &c->rows, err));
     c->base = s->be->ops;
     c->ops = *s->be->ops;

@@ -179,7 +179,7 @@ jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err)
 
     prepare_rope(g);
     ops->embed(g->be, &g->m->token_embd, g->tokens, sqrtf((float)hp->n_embd), &x); /* (1) */
-    observe(g, -1, &x);
+    JL_TRY(jl_graph_observe(g, -1, &x, err));
     if (hp->n_embd_per_layer)
         per_layer_inputs(g, &x);
 
@@ -191,7 +191,7 @@ jl_status jl_gemma4_forward(const jl_graph *g, jl_error *err)
         if (hp->n_embd_per_layer)
             inject_per_layer(g, il, &x);
         ops->add_scale(g->be, &x, NULL, g->m->layers[il].out_scale); /* (11) */
-        observe(g, (int)il, &x);
+        JL_TRY(jl_graph_observe(g, (int)il, &x, err));
         if (g->layer_done && g->layer_done(g->layer_done_ctx))
             prepare_rope(g);
     }

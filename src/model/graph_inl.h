@@ -15,10 +15,8 @@ static inline jl_tensor view(const jl_tensor *t, uint32_t n, uint32_t n_rows)
     return v;
 }
 
-static inline void observe(const jl_graph *g, int layer, const jl_tensor *x)
-{
-    if (g->observe)
-        g->observe(g->observe_ctx, layer, jl_tensor_f32(x), x->ne[1]);
-}
+/* Hands the hidden state to whoever asked for it; waits for the device then. */
+JL_MUST_CHECK jl_status jl_graph_observe(const jl_graph *g, int layer, const jl_tensor *x,
+                                         jl_error *err);
 
 #endif

@@ -435,7 +435,8 @@ bool jl_kv_has_block(const jl_kv *kv, int32_t seq, int g, uint32_t block)
            table_of(kv, seq, g)[block] >= 0;
 }
 
-void jl_kv_get_block(const jl_kv *kv, int32_t seq, int g, uint32_t block, uint8_t *out)
+jl_status jl_kv_get_block(const jl_kv *kv, int32_t seq, int g, uint32_t block, uint8_t *out,
+                          jl_error *err)
 {
     const uint64_t page = (uint64_t)table_of(kv, seq, g)[block];
 
@@ -443,9 +444,11 @@ void jl_kv_get_block(const jl_kv *kv, int32_t seq, int g, uint32_t block, uint8_
         const jl_kv_layer *l = &kv->layers[il];
         if (!layer_in(kv, il, g))
             continue;
-        memcpy(out, kv->cells->host + l->offset + page * l->page_bytes, l->page_bytes);
+        JL_TRY(kv->be->ops->read(kv->cells, l->offset + page * l->page_bytes, out, l->page_bytes,
+                                 err));
         out += l->page_bytes;
     }
+    return JL_OK;
 }
 
 jl_status jl_kv_put_block(jl_kv *kv, int32_t seq, int g, uint32_t block, const uint8_t *data,
@@ -469,7 +472,8 @@ jl_status jl_kv_put_block(jl_kv *kv, int32_t seq, int g, uint32_t block, const u
         const jl_kv_layer *l = &kv->layers[il];
         if (!layer_in(kv, il, g))
             continue;
-        memcpy(kv->cells->host + l->offset + page * l->page_bytes, data, l->page_bytes);
+        JL_TRY(kv->be->ops->write(kv->cells, l->offset + page * l->page_bytes, data, l->page_bytes,
+                                  err));
         data += l->page_bytes;
     }
     return JL_OK;

@@ -44,11 +44,12 @@ JL_MUST_CHECK jl_status jl_kv_truncate(jl_kv *kv, int32_t seq, size_t n, jl_erro
 JL_MUST_CHECK jl_status jl_kv_fork(jl_kv *kv, int32_t src, int32_t dst, size_t n, jl_error *err);
 void jl_kv_clear(jl_kv *kv, int32_t seq);
 
-/* Whole blocks of 64 tokens, to store them elsewhere and bring them back: see joule.h. The cells
- * must lie in host memory. */
+/* Whole blocks of 64 tokens, to store them elsewhere and bring them back: see joule.h. Waits
+ * for the device. */
 uint64_t jl_kv_block_bytes(const jl_kv *kv, int group); /* 0: no layer of this kind */
 bool jl_kv_has_block(const jl_kv *kv, int32_t seq, int group, uint32_t block);
-void jl_kv_get_block(const jl_kv *kv, int32_t seq, int group, uint32_t block, uint8_t *out);
+JL_MUST_CHECK jl_status jl_kv_get_block(const jl_kv *kv, int32_t seq, int group, uint32_t block,
+                                        uint8_t *out, jl_error *err);
 JL_MUST_CHECK jl_status jl_kv_put_block(jl_kv *kv, int32_t seq, int group, uint32_t block,
                                         const uint8_t *data, jl_error *err);
 /* First block that window layers need to go on after n tokens. */

@@ -69,13 +69,13 @@ jl_status jl_llama_forward(const jl_graph *g, jl_error *err)
 
     prepare_rope(g);
     ops->embed(g->be, &g->m->token_embd, g->tokens, 1.0f, &x);
-    observe(g, -1, &x);
+    JL_TRY(jl_graph_observe(g, -1, &x, err));
     for (uint32_t il = 0; il < hp->n_layer; il++) {
         if (atomic_load_explicit(g->cancel, memory_order_relaxed))
             return jl_fail(err, JL_CANCELLED, "cancelled at layer %u", il);
         attention(g, il, &x);
         feed_forward(g, &g->m->layers[il], &x);
-        observe(g, (int)il, &x);
+        JL_TRY(jl_graph_observe(g, (int)il, &x, err));
         if (g->layer_done && g->layer_done(g->layer_done_ctx))
             prepare_rope(g);
     }

@@ -124,6 +124,10 @@ JL_MUST_CHECK jl_status jl_load_entries(const jl_model *m, uint32_t il, const jl
  * type and row size; the shape stays. For measurements: no session may be computing. */
 void jl_model_override(jl_model *m, const uint8_t *data, const jl_tensor *with);
 
+/* Views of all weights that operations read (embeddings are read by rows, on the host): fills at
+ * most cap, returns how many there are. A tensor may come twice. */
+size_t jl_model_weights(const jl_model *m, jl_tensor *out, size_t cap);
+
 /* gemma4_load.c, llama_load.c: hyperparameters and weights from the file. */
 JL_MUST_CHECK jl_status jl_gemma4_load(jl_model *m, jl_error *err);
 JL_MUST_CHECK jl_status jl_llama_load(jl_model *m, jl_error *err);

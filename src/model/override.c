@@ -1,4 +1,5 @@
-/* Trying other weights: every view of a tensor is pointed elsewhere, and back. */
+/* All views of weights: to bring them to a device, and to try other weights by pointing every view
+ * of a tensor elsewhere. */
 #include <assert.h>
 
 #include "model/model.h"
@@ -31,4 +32,22 @@ void jl_model_override(jl_model *m, const uint8_t *data, const jl_tensor *with)
         for (size_t k = 0; k < LAYER_TENSORS; k++)
             replace(t + k, data, with);
     }
+}
+
+size_t jl_model_weights(const jl_model *m, jl_tensor *out, size_t cap)
+{
+    const jl_tensor *const singles[] = {&m->output, &m->output_norm, &m->per_layer_model_proj,
+                                        &m->per_layer_proj_norm};
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof singles / sizeof *singles; i++)
+        if (singles[i]->buf && n++ < cap)
+            out[n - 1] = *singles[i];
+    for (uint32_t il = 0; il < m->hp.n_layer; il++) {
+        const jl_tensor *t = &m->layers[il].attn_norm;
+        for (size_t k = 0; k < LAYER_TENSORS; k++)
+            if (t[k].buf && n++ < cap)
+                out[n - 1] = t[k];
+    }
+    return n;
 }

@@ -42,6 +42,7 @@ typedef struct {
     uint32_t n_threads, n_ubatch;
     jl_kv_type kv;
     const char *cpu_mask;
+    const char *device; /* as in jl_session_params */
     jl_layer_fn *observe;
     void *observe_ctx;
 } golden_plan;

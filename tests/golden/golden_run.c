@@ -28,6 +28,7 @@ float *golden_run(jl_model *model, const int32_t *tokens, size_t n_tokens, const
         .type_k = plan->kv,
         .type_v = plan->kv,
         .cpu_mask = plan->cpu_mask ? plan->cpu_mask : getenv("JOULE_CPU_MASK"),
+        .device = plan->device,
     };
     jl_model_info info;
     jl_session *session;

@@ -1,5 +1,7 @@
 /* Element-wise operations and norms of the Vulkan backend against the scalar CPU backend. */
+#include "backend/vulkan/vulkan.h"
 #include "pair.h"
+#include "quant/quant.h"
 
 /* Odd lengths: below, at and above a work group, and widths of real models. */
 static const uint32_t lengths[] = {1, 31, 64, 100, 255, 256, 257, 704, 2816};
@@ -238,6 +240,60 @@ static void test_router(void **state)
     pair_close(&p);
 }
 
+/* Quantised rows as they lie on the device, and as the scalar code makes them. */
+static void same_act(pair *p, const both *x, uint32_t n, uint32_t block)
+{
+    const uint32_t n_sum = block == 32 ? n / 16 : (n + 255) / 256;
+    const uint32_t n_d = (n + block - 1) / block;
+    const uint64_t q_bytes = (n + 255) / 256 * 256;
+    jl_vk *v = (jl_vk *)p->gpu;
+    jl_buffer *buf;
+    jl_error err = {0};
+    int8_t q[2][4096];
+    float d[2][128];
+    int16_t sum[2][256];
+
+    assert_ok(p->gpu->ops->buffer_alloc(p->gpu, q_bytes + sizeof *d + sizeof *sum, &buf, &err));
+    const VkDeviceAddress at = ((const jl_vk_memory *)buf->impl)->address;
+    const jl_vk_act to = {at, at + q_bytes, at + q_bytes + sizeof *d};
+    jl_vk_act_quantize(v, jl_vk_addr(v, &x->gpu), n, n, 1,
+                       block == 32 ? JL_VK_ACT_32 : JL_VK_ACT_256, &to);
+    assert_ok(p->gpu->ops->read(buf, 0, q[1], n, &err));
+    assert_ok(p->gpu->ops->read(buf, q_bytes, d[1], n_d * sizeof **d, &err));
+    assert_ok(p->gpu->ops->read(buf, q_bytes + sizeof *d, sum[1], n_sum * sizeof **sum, &err));
+    if (block == 32)
+        jl_act_quantize(jl_tensor_f32(&x->cpu), n, q[0], d[0], sum[0]);
+    else
+        jl_act_quantize_256(jl_tensor_f32(&x->cpu), n, q[0], d[0], sum[0]);
+    assert_memory_equal(q[0], q[1], n);
+    assert_memory_equal(d[0], d[1], n_d * sizeof **d);
+    assert_memory_equal(sum[0], sum[1], n_sum * sizeof **sum);
+    p->gpu->ops->buffer_free(buf);
+}
+
+static void test_act(void **state)
+{
+    static const uint32_t sizes[] = {32, 64, 224, 256, 288, 704, 2816, 4096};
+    const jl_backend_limits limits = pair_limits();
+    float values[4096];
+    pair p;
+
+    (void)state;
+    pair_open(&p, &limits);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int kind = 0; kind < 3; kind++) { /* ties, zeros, anything */
+            for (uint32_t k = 0; k < sizes[i]; k++)
+                values[k] = kind == 0   ? (float)pair_random(&p, 255) * 0.5f - 63.5f
+                            : kind == 1 ? (k / 32 % 2 ? 0.0f : pair_unit(&p) * 1e-20f)
+                                        : pair_unit(&p) * 30.0f;
+            both x = pair_values(&p, values, sizes[i], 1);
+            same_act(&p, &x, sizes[i], 32);
+            same_act(&p, &x, sizes[i], 256);
+            pair_free(&x);
+        }
+    pair_close(&p);
+}
+
 static void test_add_scale(void **state)
 {
     (void)state;
@@ -269,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_glu),       cmocka_unit_test(test_rest),
         cmocka_unit_test(test_ranges),    cmocka_unit_test(test_embed),
         cmocka_unit_test(test_heads),     cmocka_unit_test(test_router),
+        cmocka_unit_test(test_act),
     };
 
     return cmocka_run_group_tests_name("vulkan_vec", tests, NULL, NULL);

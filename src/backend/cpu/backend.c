@@ -186,6 +186,12 @@ static void cpu_use(jl_backend *be, uint32_t n_threads, int kind)
         jl_cpu_measure_groups(c);
 }
 
+static uint64_t cpu_device_bytes(const jl_backend *be)
+{
+    (void)be;
+    return 0;
+}
+
 /* Weights are read where the file is mapped. */
 static jl_status cpu_weights(jl_backend *be, const jl_weights_args *a, jl_error *err)
 {
@@ -251,6 +257,7 @@ const jl_backend_ops jl_backend_cpu = {
     .open = cpu_open,
     .close = cpu_close,
     .scratch_bytes = cpu_scratch_bytes,
+    .device_bytes = cpu_device_bytes,
     .buffer_alloc = cpu_buffer_alloc,
     .buffer_free = cpu_buffer_free,
     .weights = cpu_weights,

@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/describe.h"
 #include "backend/vulkan/product.h"
+#include "backend/vulkan/vulkan.h"
 #include "base/mem.h"
 
 /* Bytes for partial results of attention split over keys. */
@@ -135,6 +137,11 @@ static jl_status vk_open(const jl_backend_limits *limits, jl_backend **out, jl_e
     return JL_OK;
 }
 
+static uint64_t vk_device_bytes(const jl_backend *be)
+{
+    return ((const jl_vk *)be)->info.local_bytes;
+}
+
 static jl_status vk_buffer_alloc(jl_backend *be, uint64_t n_bytes, jl_buffer **out, jl_error *err)
 {
     jl_buffer *buf = jl_calloc(1, sizeof *buf);
@@ -240,6 +247,7 @@ const jl_backend_ops jl_backend_vulkan = {
     .open = vk_open,
     .close = vk_close,
     .scratch_bytes = vk_scratch_bytes,
+    .device_bytes = vk_device_bytes,
     .buffer_alloc = vk_buffer_alloc,
     .buffer_free = vk_buffer_free,
     .weights = jl_vk_weights_load,
@@ -268,3 +276,16 @@ const jl_backend_ops jl_backend_vulkan = {
     .use = vk_use,
     .describe = vk_describe,
 };
+
+jl_status jl_vulkan_find(int which, char *text, size_t cap, jl_error *err)
+{
+    static const char *const types[] = {"other", "integrated", "discrete", "virtual", "software"};
+    jl_vk v = {0};
+    const jl_status s = jl_vk_device_open(&v, which, err);
+
+    if (s == JL_OK)
+        snprintf(text, cap, "%s, %s, %.1f GiB", v.info.name, types[(unsigned)v.info.type % 5],
+                 (double)v.info.local_bytes / 1073741824.0);
+    jl_vk_device_close(&v);
+    return s;
+}

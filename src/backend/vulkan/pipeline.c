@@ -76,7 +76,6 @@ static VkResult make(jl_vk *v, jl_vk_pipeline *p)
         .layout = v->layout};
     r = v->api.CreateComputePipelines(v->device, v->cache, 1, &info, NULL, &p->pipeline);
     v->api.DestroyShaderModule(v->device, module, NULL);
-    v->cache_grew = true;
     return r;
 }
 
@@ -123,12 +122,10 @@ jl_status jl_vk_pipelines_open(jl_vk *v, jl_error *err)
         .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
         .pushConstantRangeCount = 1,
         .pPushConstantRanges = &push};
-    const VkPipelineCacheCreateInfo cache = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
     VkResult r = v->api.CreatePipelineLayout(v->device, &layout, NULL, &v->layout);
 
     if (r == VK_SUCCESS)
-        r = v->api.CreatePipelineCache(v->device, &cache, NULL, &v->cache);
+        r = jl_vk_cache_open(v);
     return r == VK_SUCCESS ? JL_OK
                            : jl_fail(err, JL_DEVICE, "%s: pipelines: %s", v->info.name,
                                      jl_vk_result_text(r));
@@ -143,6 +140,7 @@ void jl_vk_pipelines_drop(jl_vk *v)
 
 void jl_vk_pipelines_close(jl_vk *v)
 {
+    jl_vk_cache_save(v);
     jl_vk_pipelines_drop(v);
     jl_free(v->pipelines);
     if (v->cache)

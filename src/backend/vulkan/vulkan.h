@@ -97,7 +97,7 @@ typedef struct {
 
     VkPipelineLayout layout;
     VkPipelineCache cache;
-    bool cache_grew;
+    size_t cache_bytes; /* as read from its file */
     jl_vk_pipeline *pipelines;
     size_t n_pipelines, pipelines_cap;
 
@@ -183,6 +183,10 @@ void jl_vk_pipelines_close(jl_vk *v);
 void jl_vk_pipelines_drop(jl_vk *v); /* v->exact changes; nothing may be running */
 /* NULL after a failure (kept for wait). */
 VkPipeline jl_vk_pipeline_get(jl_vk *v, jl_vk_shader shader, const uint32_t *spec, uint32_t n_spec);
+
+/* pipeline_cache.c: what the driver compiled, from and to limits.shader_cache. */
+VkResult jl_vk_cache_open(jl_vk *v);
+void jl_vk_cache_save(jl_vk *v); /* best effort */
 
 /* record.c */
 typedef struct {
