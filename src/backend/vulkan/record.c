@@ -58,19 +58,23 @@ static VkCommandBuffer current(jl_vk *v)
     return cmd;
 }
 
-static void barrier(jl_vk *v, VkCommandBuffer cmd)
+/* Between what was recorded and what comes; copies are named only where there are some, which is
+ * cheaper. A new command buffer cannot know what the one before it ended with. */
+static void barrier(jl_vk *v, VkCommandBuffer cmd, bool is_copy)
 {
-    const VkPipelineStageFlags stages =
-        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const bool copies = is_copy || v->copied || v->n_recorded == 0;
+    const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT |
+                                        (copies ? VK_PIPELINE_STAGE_TRANSFER_BIT : 0u);
     const VkMemoryBarrier memory = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT |
-                         VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_TRANSFER_READ_BIT,
-        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-                         VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | (copies ? VK_ACCESS_TRANSFER_WRITE_BIT : 0u),
+        .dstAccessMask =
+            VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+            (copies ? VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT : 0u),
     };
 
     v->api.CmdPipelineBarrier(cmd, stages, stages, 0, 1, &memory, 0, NULL, 0, NULL);
+    v->copied = is_copy;
 }
 
 static void recorded(jl_vk *v)
@@ -95,7 +99,7 @@ void jl_vk_dispatch(jl_vk *v, const jl_vk_call *call)
         }
     }
     if (!call->beside || v->n_recorded == 0)
-        barrier(v, cmd);
+        barrier(v, cmd, false);
     v->api.CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, p);
     v->api.CmdPushConstants(cmd, v->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, call->push_bytes,
                             call->push);
@@ -111,7 +115,7 @@ void jl_vk_copy(jl_vk *v, VkBuffer src, uint64_t src_offset, VkBuffer dst, uint6
 
     if (!cmd)
         return;
-    barrier(v, cmd);
+    barrier(v, cmd, true);
     v->api.CmdCopyBuffer(cmd, src, dst, 1, &region);
     recorded(v);
 }

@@ -106,6 +106,7 @@ typedef struct {
     uint64_t cmd_value[JL_VK_CMD_BUFFERS]; /* of the semaphore when the buffer is free again */
     uint32_t cmd_now;
     uint32_t n_recorded; /* in the current command buffer; 0: not begun */
+    bool copied;         /* what was recorded last is a copy */
     VkSemaphore done;    /* counts submissions */
     uint64_t submitted;
 
