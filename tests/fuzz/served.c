@@ -70,6 +70,22 @@ int served_port(void)
     return jl_server_port(it.server);
 }
 
+/* A connect that libFuzzer's timer interrupts goes on by itself: 0, or why there is no connection. */
+static int connect_to(int fd, const struct sockaddr_in *to)
+{
+    int reason = 0;
+    socklen_t n = sizeof reason;
+
+    if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0)
+        return 0;
+    if (errno != EINTR)
+        return errno;
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    while (poll(&p, 1, PATIENCE_MS) < 0 && errno == EINTR)
+        continue;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &reason, &n) == 0 ? reason : errno;
+}
+
 static int dial(void)
 {
     const struct sockaddr_in to = {.sin_family = AF_INET,
@@ -80,7 +96,11 @@ static int dial(void)
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     fuzz_require(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &gone, sizeof gone);
-    fuzz_require(connect(fd, (const struct sockaddr *)&to, sizeof to) == 0);
+    const int reason = connect_to(fd, &to);
+    if (reason) {
+        fprintf(stderr, "cannot reach the server: %s\n", strerror(reason));
+        abort();
+    }
     return fd;
 }
 
