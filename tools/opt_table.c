@@ -76,7 +76,8 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_BATCH] = NUM("batch-size", 'b', NULL, OPT_T_INT, 1, 1 << 20, "2048", C(RUN) | C(LOGITS),
                       "prompt tokens handed to the engine in one call"),
     [OPT_UBATCH] = NUM("ubatch-size", 0, "ub", OPT_T_INT, 0, 1 << 16, "0", ENGINE,
-                       "tokens computed together; 0: 512, with experts and free memory up to 2048"),
+                       "tokens computed together; 0: 512; outside serve, with experts and free "
+                       "memory, up to 2048"),
     [OPT_CTK] = CHOICE("cache-type-k", 0, "ctk", "f32|f16|q8_0", "f16", COMPUTE | C(INSPECT),
                        "how keys are stored"),
     [OPT_CTV] = CHOICE("cache-type-v", 0, "ctv", "f32|f16|q8_0", "f16", COMPUTE | C(INSPECT),
