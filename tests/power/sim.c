@@ -117,28 +117,34 @@ static double heat_clock(const sim_params *p, double celsius)
     return over <= 0.0 ? 1.0 : over > 12.0 ? 0.5 : 1.0 - 0.5 * over / 12.0;
 }
 
-/* The temperature at which as much heat leaves as comes: what comes grows less with temperature
- * than what leaves, and clocks fall with it, so there is one, found by halving. */
-void sim_steady(const sim_params *p, const sim_setting *use, bool unplugged, double *watts,
-                double *speed)
+void sim_alone(const sim_params *p, const sim_setting *use, double from, double to, double *watts,
+               double *speed)
 {
-    const double charger = unplugged ? p->unplug_clock : 1.0;
-    double clock = charger;
-    double cold = cold_watts(p, use, clock, speed);
-    double low = p->ambient_c;
-    double high = 300.0;
+    const double h = 0.25;
+    const double until = to - 0.5 * h;
+    double celsius = p->ambient_c;
+    double clock = 0.0;
+    double cold = 0.0;
+    double now = 0.0;
+    double joules = 0.0;
+    double tokens = 0.0;
+    double seconds = 0.0;
 
-    while (high - low > 1e-6) {
-        const double celsius = 0.5 * (low + high);
-        const double now = charger * heat_clock(p, celsius);
-        if (now != clock)
-            cold = cold_watts(p, use, clock = now, speed);
-        *watts = static_watts(p, celsius) + cold;
-        if (p->ambient_c + p->rise_c_per_w * *watts > celsius)
-            low = celsius;
-        else
-            high = celsius;
+    for (double t = 0.0; t < until; t += h) {
+        const double charger = p->unplug_t >= 0.0 && t >= p->unplug_t ? p->unplug_clock : 1.0;
+        const double heated = charger * heat_clock(p, celsius);
+        if (heated != clock)
+            cold = cold_watts(p, use, clock = heated, &now);
+        const double w = static_watts(p, celsius) + cold;
+        celsius += (p->ambient_c + p->rise_c_per_w * w - celsius) * h / p->heat_s;
+        if (t < from)
+            continue;
+        joules += w * h;
+        tokens += now * h;
+        seconds += h;
     }
+    *watts = joules / seconds;
+    *speed = tokens / seconds;
 }
 
 void sim_start(sim *s, const sim_params *p, uint64_t seed)

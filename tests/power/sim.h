@@ -56,10 +56,10 @@ void sim_start(sim *s, const sim_params *p, uint64_t seed);
 /* Lets dt seconds pass at a setting; returns the busy time. *sample: the meter had a new value. */
 double sim_run(sim *s, const sim_setting *use, double dt, bool *sample);
 
-/* Long-run watts and tokens/s of a setting, without other programs and noise. unplugged: after the
- * charger was pulled. */
-void sim_steady(const sim_params *p, const sim_setting *use, bool unplugged, double *watts,
-                double *speed);
+/* Mean watts and tokens/s of a setting that is kept from the start, between two moments in seconds,
+ * without other programs and noise. */
+void sim_alone(const sim_params *p, const sim_setting *use, double from, double to, double *watts,
+               double *speed);
 
 double sim_random(uint64_t *rng); /* 0..1 */
 
