@@ -17,6 +17,10 @@ typedef struct {
     double changes;    /* of the setting of cores, per minute, when settled */
 } gov_result;
 
-gov_result gov_run(uint64_t seed, bool trace);
+/* Who chooses the settings: the governor; or one who knows the machine and its future, has the best
+ * setting from the start and changes it at the moment the charger is pulled. */
+typedef enum { GOV_GOVERNOR, GOV_CLAIRVOYANT } gov_driver;
+
+gov_result gov_run(uint64_t seed, gov_driver driver, bool trace);
 
 #endif

@@ -11,13 +11,13 @@ typedef struct {
     double settle, overshoot, error, efficiency, speed, changes; /* worst */
 } summary;
 
-static summary run(uint64_t from, uint64_t count, bool list)
+static summary run(uint64_t from, uint64_t count, gov_driver driver, bool list)
 {
     summary s = {.efficiency = 9.0, .speed = 9.0};
 
     for (uint64_t seed = from; seed < from + count; seed++) {
         const sim_params p = sim_draw(seed);
-        const gov_result r = gov_run(seed, false);
+        const gov_result r = gov_run(seed, driver, false);
         const double bound = fmax(5.0, 5.0 * p.period_s);
         const bool late = r.settle_s > bound;
         const bool over = r.overshoot > 0.10;
@@ -63,7 +63,7 @@ static summary run(uint64_t from, uint64_t count, bool list)
  * 95 % must meet all that is asked for; docs/energy.md says how many do. Figures are printed. */
 static void test_random_machines(void **state)
 {
-    const summary s = run(3500001, 300, false);
+    const summary s = run(3500001, 300, GOV_GOVERNOR, false);
     (void)state;
 
     assert_int_equal(s.over, 0);
@@ -76,11 +76,13 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_machines)};
 
     if (argc == 2) { /* one machine, step by step */
-        gov_run(strtoull(argv[1], NULL, 10), true);
+        gov_run(strtoull(argv[1], NULL, 10), GOV_GOVERNOR, true);
         return 0;
     }
-    if (argc == 3) {
-        run(strtoull(argv[1], NULL, 10), strtoull(argv[2], NULL, 10), true);
+    if (argc > 2) { /* many: FROM COUNT [known: by the clairvoyant] */
+        const bool known = argc > 3 && strcmp(argv[3], "known") == 0;
+        run(strtoull(argv[1], NULL, 10), strtoull(argv[2], NULL, 10),
+            known ? GOV_CLAIRVOYANT : GOV_GOVERNOR, true);
         return 0;
     }
     return cmocka_run_group_tests_name("power_governor", tests, NULL, NULL);
