@@ -10,13 +10,16 @@
 #define VARIES  0.2   /* of a delay: standard deviation */
 #define NOISE   0.025 /* of a value: standard deviation */
 #define OTHERS  0.15  /* W: what other programs draw, now and then */
-#define SHIFT   0.08  /* a speed that differs this much from before: the machine has changed */
+#define SHIFT   0.06  /* a speed that differs this much from before: the machine has changed */
 #define ODD     2.2   /* energy that differs by so many doubts means the same, */
 #define ODD_PART 0.13 /* if it is this part of what was expected */
-#define LOOK_AGAIN 2.5
+#define LOOK_AGAIN 3.5 /* how long, in meter periods or seconds */
+#define FORGETS 0.03  /* of what is owed, in a second: the budget is a mean over ten */
+#define TRIAL_AGAIN 10.0 /* s to the first late trial after a change */
 #define FADE    0.7   /* per value of the meter, of the energies in question */
 #define AWAKE   0.8   /* a package is awake for duty to this power of the time */
 #define RATE_S  1.0   /* speeds are means over this busy time */
+#define QUICK_S 0.1   /* and, where it has changed, over this one */
 #define KIND_RATE 3.0 /* a fast core does what so many thrifty ones do: until one was tried */
 
 uint32_t jl_gov_key(uint32_t phase, uint32_t setting)
@@ -115,7 +118,7 @@ static bool expect(const jl_governor *g, double from, double to, jl_pm_span *spa
         jl_pm_work(&g->model, span, jl_gov_key(r->phase, r->setting),
                    (b - a) / (to - from) * r->busy_s / r->dt, x);
     }
-    return oldest <= from;
+    return oldest <= from && from >= g->changed_t;
 }
 
 /* ---- power ------------------------------------------------------------------------------ */
@@ -130,32 +133,35 @@ static void keep_account(jl_governor *g, double watts, double seconds)
 
     if (limit <= 0.0 || (more < 0.0 && g->debt_j <= 0.0 && free))
         return;
-    g->debt_j += more;
+    g->debt_j += more - (g->debt_j > 0.0 ? g->debt_j * FORGETS * seconds : 0.0);
     g->debt_j = g->debt_j > most ? most : g->debt_j < -0.1 * most ? -0.1 * most : g->debt_j;
 }
 
 /* The machine has become slower or faster (heat, charger, other programs): what is known of other
- * settings moves along and is looked at again. */
-static void machine_changed(jl_governor *g, double t, double ratio)
+ * settings moves along and is looked at again. What was drawn before `since` says nothing of now. */
+static void machine_changed(jl_governor *g, double t, double ratio, double since)
 {
     jl_gov_speed *s = g->speed[g->phase];
 
     g->next_change = t + 6.0 * jl_gov_unit(g);
     g->odd_j = g->sum_j = 0.0;
-    s[g->now].anchor = s[g->now].rate;
+    g->changed_t = since;
+    s[g->now].rate = s[g->now].anchor = s[g->now].quick;
+    s[g->now].busy_s = QUICK_S;
     for (uint32_t i = 0; i < g->n_settings; i++) {
         s[i].seen_s = 0.0;
         if (i == g->now)
             continue;
         s[i].rate *= ratio;
+        s[i].quick = s[i].rate;
         s[i].busy_s = 0.0; /* the next measurement replaces it */
     }
-    jl_pm_changed(&g->model);
+    jl_pm_changed(&g->model, ratio);
     g->probing = true;
     g->explore_until = t + LOOK_AGAIN * jl_gov_unit(g);
     g->next_review = t;
     g->next_trial = t;
-    g->trial_s = 10.0;
+    g->trial_s = TRIAL_AGAIN;
 }
 
 /* Whether the power is no longer what it was: by sums of the last few values, in which early and
@@ -172,7 +178,7 @@ static void check_power(jl_governor *g, double t, const jl_pm_span *span, double
     g->sum_j = FADE * g->sum_j + span->watts * seconds;
     if (t >= g->next_change && fabs(g->odd_j) > ODD * scale &&
         fabs(g->odd_j) > ODD_PART * g->sum_j)
-        machine_changed(g, t, 1.0);
+        machine_changed(g, t, 1.0, t - g->machine.delay_s - seconds);
 }
 
 static void learn_power(jl_governor *g, double t, double joules, double seconds)
@@ -252,16 +258,19 @@ static void learn_rate(jl_governor *g, const jl_gov_input *in, double dt)
         const double ratio = duty_ratio(g->slow, duty, s->duty);
         s->rate *= ratio;
         s->anchor *= ratio;
+        s->quick *= ratio;
     }
     s->duty = duty;
     s->busy_s = s->busy_s + in->busy_s < RATE_S ? s->busy_s + in->busy_s : RATE_S;
     const double part = in->busy_s / s->busy_s;
     s->rate += (rate - s->rate) * (part < 1.0 ? part : 1.0);
+    const double quick = in->busy_s / QUICK_S;
+    s->quick += (rate - s->quick) * (quick < 1.0 && s->quick > 0.0 ? quick : 1.0);
     if (s->busy_s < 0.3 * RATE_S)
         s->anchor = s->rate;
     const double ratio = s->anchor > 0.0 ? s->rate / s->anchor : 1.0;
     if (fabs(ratio - 1.0) > SHIFT && in->t_s >= g->next_change)
-        machine_changed(g, in->t_s, ratio);
+        machine_changed(g, in->t_s, s->quick / s->anchor, in->t_s - 0.2);
 }
 
 void jl_gov_learn(jl_governor *g, const jl_gov_input *in)

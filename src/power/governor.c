@@ -18,14 +18,17 @@
 #define NEARLY      0.965 /* of the best speed: as good */
 #define SLOWER      0.04  /* share of the speed lost at low duties: hope for so much more of it */
 #define HOPE        1.2   /* doubts below the mean, while looking around */
-#define LOOK_S      4.0   /* how long that is, in meter periods or seconds */
+#define LOOK_S      4.5   /* how long that is, in meter periods or seconds */
 #define BETTER      1.04  /* what a change must promise while looking around, */
 #define BETTER_LATE 1.08  /* and in speed later, */
-#define LESS_LATE   1.3   /* and in watts, which are to be steady where the budget is used up */
+#define LESS_LATE   1.15  /* or in watts, at no less speed, where the budget is used up */
+#define TRIAL_S     10.0  /* from one late trial to the next, at first, */
+#define TRIAL_RARER 1.5   /* and each time so much longer */
 #define PROBE_S     0.02  /* busy time of a first look */
 #define CARE_FIRST  0.5   /* doubts that the duty leaves room for: while little is known, */
-#define CARE_LATER  0.3   /* and later, when the doubt is small */
+#define CARE_LATER  0.15  /* and later, when the doubt is small */
 #define DEBT_RATE   0.4   /* of what was drawn beyond the budget is saved in the 10 s after */
+#define URGENT_S    2.0   /* near the margin it is saved in this time */
 #define TRIM        0.03  /* of the budget: most that is saved in normal operation */
 
 static void add_setting(jl_governor *g, jl_place place, uint32_t fast, uint32_t thrifty)
@@ -70,7 +73,7 @@ void jl_governor_init(jl_governor *g, const jl_gov_machine *machine)
                                    g->setting[i].n ? g->setting[i].n : 1};
     jl_pm_init(&g->model, kinds, g->n_settings);
     g->slow = 0.05;
-    g->trial_s = TAU_S;
+    g->trial_s = TRIAL_S;
     g->probing = true;
     g->explore_until = LOOK_S * jl_gov_unit(g);
     g->phase = JL_PHASE_DECODE;
@@ -112,7 +115,7 @@ static double allowance(const jl_governor *g, const jl_gov_input *in)
     const double save = DEBT_RATE * g->debt_j / TAU_S;
     const double normal = save > TRIM * limit ? TRIM * limit : save;
     /* near the margin: all of it */
-    const double urgent = (g->debt_j - 0.4 * limit) / (0.4 * TAU_S);
+    const double urgent = (g->debt_j - 0.4 * limit) / URGENT_S;
 
     return limit - (urgent > normal ? urgent : normal);
 }
@@ -271,12 +274,38 @@ static bool is_better(const jl_governor *g, const jl_gov_input *in, uint32_t a, 
 
     if (!here.allowed)
         return true;
-    const double better = in->t_s < g->explore_until ? BETTER : BETTER_LATE;
+    const bool early = in->t_s < g->explore_until;
+    const double better = early ? BETTER : BETTER_LATE;
+    const double nearly = early ? NEARLY : 1.0;
     const bool held = in->limit_w > 0.0 && here.watts > 0.93 * in->limit_w;
-    const double less = in->t_s < g->explore_until || !held ? BETTER : LESS_LATE;
+    const double less = early || !held ? BETTER : LESS_LATE;
     return there.allowed &&
            (there.speed > better * here.speed ||
-            (there.speed > NEARLY * here.speed && there.watts * less < here.watts));
+            (there.speed > nearly * here.speed && there.watts * less < here.watts));
+}
+
+/* What to have instead of home: the best setting, or, if that is not clearly better, the one that
+ * draws least of those that are as fast as home (later only: while looking around, step by step much
+ * speed would be lost). Home itself if neither is better. */
+static uint32_t instead(const jl_governor *g, const jl_gov_input *in, double doubts)
+{
+    const uint32_t best = best_setting(g, in, doubts);
+    const promise here = promise_of(g, g->home, in, 0.0);
+    uint32_t least = g->home;
+    double watts = INFINITY;
+
+    if (best != g->home && is_better(g, in, best, g->home, doubts))
+        return best;
+    if (in->t_s < g->explore_until)
+        return g->home;
+    for (uint32_t i = 0; i < g->n_settings; i++) {
+        const promise p = promise_of(g, i, in, doubts);
+        if (i != g->home && p.allowed && p.speed > here.speed && p.watts < watts) {
+            watts = p.watts;
+            least = i;
+        }
+    }
+    return least != g->home && is_better(g, in, least, g->home, doubts) ? least : g->home;
 }
 
 /* From time to time: is there something better? */
@@ -289,15 +318,13 @@ static void review(jl_governor *g, const jl_gov_input *in)
         g->probing = true; /* more is allowed than before */
         return;
     }
-    const uint32_t best = best_setting(g, in, 0.0);
-    if (best != g->home && is_better(g, in, best, g->home, 0.0))
-        g->home = best;
-    const uint32_t other = best_setting(g, in, -HOPE);
+    g->home = instead(g, in, 0.0);
+    const uint32_t other = instead(g, in, -HOPE);
     const bool may = in->t_s < g->explore_until || in->t_s >= g->next_trial;
-    if (may && other != g->home && is_better(g, in, other, g->home, -HOPE)) {
+    if (may && other != g->home) {
         if (in->t_s >= g->explore_until) { /* each one rarer than the one before */
             g->next_trial = in->t_s + g->trial_s;
-            g->trial_s *= 1.5;
+            g->trial_s *= TRIAL_RARER;
         }
         use_setting(g, other, in->t_s);
     } else {

@@ -46,6 +46,7 @@ typedef struct {
 typedef struct {
     double rate;   /* tokens per busy second; 0: not tried */
     double duty;   /* that it was measured at */
+    double quick;  /* the same over the last moments */
     double busy_s; /* that it is a mean of; 0: a guess */
     double anchor; /* rate when it came into use, or when the machine last changed */
     double seen_s; /* time it was in use since the machine last changed */
@@ -90,6 +91,7 @@ typedef struct {
     uint32_t n_samples;
     double gather_j, gather_s; /* samples put together to one that is long enough */
     double odd_j, sum_j; /* measured beyond expected, expected: fading sums of samples */
+    double changed_t;          /* when it last did, or seemed to */
     double next_change;        /* no earlier the machine is said to have changed again */
     jl_gov_output out;
 } jl_governor;

@@ -15,6 +15,13 @@ static const double prior_spread[1 + JL_PM_TERMS] = {3.0, 1.5, 2.5, 0.6, 0.06, 1
 #define WARMS     0.01 /* of all power: how much what is there anyway may change in a second */
 #define DRIFTS    0.03 /* likewise a deviation */
 #define KINDS     0.5  /* correlation of the prices of the two kinds of cores */
+/* When the machine has changed: */
+#define CLOCK_POWER 2.0  /* power of a core goes with its clock to this power */
+#define TOGETHER    0.5  /* doubt about a factor of all prices of cores, */
+#define APART       0.1  /* of each price alone, */
+#define STILL       0.1  /* of what is there anyway, */
+#define OWN_WAY     0.08 /* of the deviations of settings, */
+#define KEEPS       0.7  /* of which so much is kept */
 
 static double square(double x)
 {
@@ -24,6 +31,22 @@ static double square(double x)
 static double clipped(double x)
 {
     return x > 0.0 ? x : 0.0;
+}
+
+/* Doubt about the deviations of the settings from the sum of their terms. */
+static void add_deviations(jl_power_model *m, double spread)
+{
+    for (uint32_t i = 0; i < m->n_settings; i++)
+        for (uint32_t j = 0; j < m->n_settings; j++) {
+            const jl_pm_setting *a = &m->setting[i];
+            const jl_pm_setting *b = &m->setting[j];
+            const double apart = fabs(log2((double)a->cores / (double)b->cores));
+            const double c = a->kind != b->kind ? 0.0 : pow(ALIKE, apart);
+            for (uint32_t p = 0; p < JL_PM_PHASES; p++) {
+                const uint32_t at = JL_PM_DEVIATION + p * JL_PM_SETTINGS;
+                m->cov[at + i][at + j] += square(spread) * c;
+            }
+        }
 }
 
 /* Doubt that knows nothing yet: of each term alone, except that the prices of all cores go
@@ -37,17 +60,7 @@ static void doubt_afresh(jl_power_model *m, const double spread[1 + JL_PM_TERMS]
     for (int i = 0; i < 1 + JL_PM_TERMS; i++)
         m->cov[i][i] = square(spread[i]);
     m->cov[fast][thrifty] = m->cov[thrifty][fast] = KINDS * spread[fast] * spread[thrifty];
-    for (uint32_t i = 0; i < m->n_settings; i++)
-        for (uint32_t j = 0; j < m->n_settings; j++) {
-            const jl_pm_setting *a = &m->setting[i];
-            const jl_pm_setting *b = &m->setting[j];
-            const double apart = fabs(log2((double)a->cores / (double)b->cores));
-            const double c = a->kind != b->kind ? 0.0 : pow(ALIKE, apart);
-            for (uint32_t p = 0; p < JL_PM_PHASES; p++) {
-                const uint32_t at = JL_PM_DEVIATION + p * JL_PM_SETTINGS;
-                m->cov[at + i][at + j] = square(DEVIATION) * c;
-            }
-        }
+    add_deviations(m, DEVIATION);
 }
 
 void jl_pm_init(jl_power_model *m, const jl_pm_setting *settings, uint32_t n)
@@ -59,15 +72,29 @@ void jl_pm_init(jl_power_model *m, const jl_pm_setting *settings, uint32_t n)
     doubt_afresh(m, prior_spread);
 }
 
-void jl_pm_changed(jl_power_model *m)
+void jl_pm_changed(jl_power_model *m, double ratio)
 {
-    double spread[1 + JL_PM_TERMS];
+    static const int prices[] = {JL_PM_FAST, JL_PM_THRIFTY, JL_PM_CROWD, JL_PM_OPS};
+    double common[JL_PM_N] = {0};
+    const double clocks = pow(ratio, CLOCK_POWER);
 
-    for (int i = 0; i < 1 + JL_PM_TERMS; i++)
-        spread[i] = (i == JL_PM_STATIC ? 0.1 : 0.4) * fabs(m->mean[i]);
+    for (size_t i = 0; i < sizeof prices / sizeof *prices; i++) {
+        const int at = JL_PM_TERM + prices[i];
+        m->mean[at] *= clocks;
+        for (int j = 0; j < JL_PM_N; j++)
+            m->cov[at][j] *= clocks;
+        for (int j = 0; j < JL_PM_N; j++)
+            m->cov[j][at] *= clocks;
+        common[at] = TOGETHER * m->mean[at];
+    }
+    for (int i = 0; i < 1 + JL_PM_TERMS; i++) {
+        m->cov[i][i] += square((i == JL_PM_STATIC ? STILL : APART) * m->mean[i]);
+        for (int j = 0; j < 1 + JL_PM_TERMS; j++)
+            m->cov[i][j] += common[i] * common[j];
+    }
     for (int i = JL_PM_DEVIATION; i < JL_PM_LATE; i++)
-        m->mean[i] *= 0.5;
-    doubt_afresh(m, spread);
+        m->mean[i] *= KEEPS;
+    add_deviations(m, OWN_WAY);
 }
 
 double jl_pm_static(const jl_power_model *m)

@@ -72,7 +72,8 @@ double jl_pm_slope(const jl_power_model *m, uint32_t k, const double x[JL_PM_TER
 void jl_pm_bound_static(jl_power_model *m, double watts);
 /* Time passes: the machine warms, clocks change. k: the setting in use. */
 void jl_pm_age(jl_power_model *m, double seconds, uint32_t k);
-/* The machine has changed (clocks, most likely): doubt about all but what is there anyway. */
-void jl_pm_changed(jl_power_model *m);
+/* The machine has changed, most likely its clocks: all cores draw more or less by a common factor,
+ * which is in doubt. ratio: of the speed, afterwards to before. */
+void jl_pm_changed(jl_power_model *m, double ratio);
 
 #endif
