@@ -138,7 +138,8 @@ static void keep_account(jl_governor *g, double watts, double seconds)
 }
 
 /* The machine has become slower or faster (heat, charger, other programs): what is known of other
- * settings moves along and is looked at again. What was drawn before `since` says nothing of now. */
+ * settings moves along and is looked at again. What was drawn before `since` says nothing of
+ * now. */
 static void machine_changed(jl_governor *g, double t, double ratio, double since)
 {
     jl_gov_speed *s = g->speed[g->phase];

@@ -285,8 +285,8 @@ static bool is_better(const jl_governor *g, const jl_gov_input *in, uint32_t a, 
 }
 
 /* What to have instead of home: the best setting, or, if that is not clearly better, the one that
- * draws least of those that are as fast as home (later only: while looking around, step by step much
- * speed would be lost). Home itself if neither is better. */
+ * draws least of those that are as fast as home (later only: while looking around, much speed would
+ * be lost step by step). Home itself if neither is better. */
 static uint32_t instead(const jl_governor *g, const jl_gov_input *in, double doubts)
 {
     const uint32_t best = best_setting(g, in, doubts);

@@ -15,9 +15,9 @@ typedef struct {
 } best;
 
 /* Best tokens per joule among settings that come within 3 % of the highest speed the budget allows:
- * every number of cores of each kind, all of both, in 200 steps of duty, each kept from the start and
- * judged over the span over which the governor is judged: a machine that is still warming up cannot
- * be held to what it will be like when it is hot. */
+ * every number of cores of each kind, all of both, in 200 steps of duty, each kept from the start
+ * and judged over the span over which the governor is judged: a machine that is still warming up
+ * cannot be held to what it will be like when it is hot. */
 static best search(const sim_params *p, double budget, double from, double to, best *floor)
 {
     enum { FIRST = 8, STEPS = 200 };

@@ -60,7 +60,8 @@ static summary run(uint64_t from, uint64_t count, gov_driver driver, bool list)
 }
 
 /* Machines that no constant of the governor was chosen on. No machine may exceed its budget, and
- * 29 of 30 must meet all that is asked for; docs/energy.md says how many do. Figures are printed. */
+ * 29 of 30 must meet all that is asked for; docs/energy.md says how many do. Figures are printed.
+ */
 static void test_random_machines(void **state)
 {
     const summary s = run(3500001, 300, GOV_GOVERNOR, false);
