@@ -70,7 +70,7 @@ int served_port(void)
     return jl_server_port(it.server);
 }
 
-/* A connect that libFuzzer's timer interrupts goes on by itself: 0, or why there is no connection. */
+/* A connect that the timer of libFuzzer interrupts goes on by itself. 0, or why it failed. */
 static int connect_to(int fd, const struct sockaddr_in *to)
 {
     int reason = 0;
