@@ -10,12 +10,17 @@ void jl_arm_attn_neon(jl_cpu_kernels *k);
 void jl_arm_mm_float_neon(jl_cpu_kernels *k);
 void jl_arm_mm_neon(jl_cpu_kernels *k);
 void jl_arm_mm_dotprod(jl_cpu_kernels *k);
+void jl_arm_mm_jq4_neon(jl_cpu_kernels *k);
 void jl_arm_mm_jq4_dotprod(jl_cpu_kernels *k);
+void jl_arm_mm_jq4_i8mm(jl_cpu_kernels *k);
+void jl_arm_mm_jq4_sme(jl_cpu_kernels *k); /* needs i8mm too */
+void jl_arm_mm_jq4_sme2(jl_cpu_kernels *k);
 void jl_arm_mm_i8mm(jl_cpu_kernels *k);
 void jl_arm_mm_sme(jl_cpu_kernels *k); /* needs i8mm too */
 void jl_arm_mm_sme2(jl_cpu_kernels *k);
 
 /* The i8mm kernel of a block-quantised type, for kernels that cover only some of its uses. */
 void jl_arm_mm_any_i8mm(jl_type type, const jl_mm_args *a);
+void jl_arm_mm_jq4_any_i8mm(const jl_mm_args *a); /* the same of JQ4 */
 
 #endif

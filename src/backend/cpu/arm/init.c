@@ -10,18 +10,20 @@
 #define JL_HAVE_SME2 0
 #endif
 
-/* Today's formats have a scale every 32 weights, and emptying ZA that often costs more than `smopa`
+/* Most formats have a scale every 32 weights, and emptying ZA that often costs more than `smopa`
  * saves (docs/apple.md): i8mm is the default, SME serves who asks for it by name. */
 static void sme(jl_cpu_kernels *k, unsigned features)
 {
 #if JL_HAVE_SME
     k->name = "sme";
     jl_arm_mm_sme(k);
+    jl_arm_mm_jq4_sme(k);
 #endif
 #if JL_HAVE_SME2
     if (features & JL_CPU_SME2) {
         k->name = "sme2";
         jl_arm_mm_sme2(k);
+        jl_arm_mm_jq4_sme2(k);
     }
 #endif
     (void)k;
@@ -36,6 +38,7 @@ void jl_cpu_kernels_arm(jl_cpu_kernels *k, unsigned features)
         jl_arm_attn_neon(k);
         jl_arm_mm_float_neon(k);
         jl_arm_mm_neon(k);
+        jl_arm_mm_jq4_neon(k);
     }
     if (features & JL_CPU_DOTPROD) {
         k->name = "dotprod";
@@ -46,6 +49,7 @@ void jl_cpu_kernels_arm(jl_cpu_kernels *k, unsigned features)
         return;
     k->name = "i8mm";
     jl_arm_mm_i8mm(k);
+    jl_arm_mm_jq4_i8mm(k);
     if ((features & JL_CPU_SME) && (features & JL_CPU_SME_ASKED))
         sme(k, features);
 }

@@ -1,0 +1,114 @@
+/* JQ4 with NEON (docs/jq4.md): a vector of tiles holds 4 rows x 8 columns as nibbles and has one
+ * table, so two table look-ups give two vectors of 4 rows x 4 columns. Sums of 256 columns stay in
+ * integers. Here: what all Arm kernels of JQ4 share, and the product with one column. */
+#ifndef JL_BACKEND_CPU_ARM_MM_JQ4_NEON_INL_H
+#define JL_BACKEND_CPU_ARM_MM_JQ4_NEON_INL_H
+
+#include <arm_neon.h>
+#include <stdbool.h>
+
+#include "backend/cpu/arm/arm.h"
+#include "quant/blocks.h"
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+enum { SEGMENT = JL_JQ4_SEGMENT, QUADS = 4 };
+
+typedef struct {
+    const uint8_t *scales, *codes, *tiles;
+} jq4_group;
+
+ALWAYS jq4_group group_at(const jl_mm_args *a, size_t row)
+{
+    const uint8_t *p = a->w + row * a->w_stride;
+
+    return (jq4_group){p, jl_jq4_codes(p), jl_jq4_tiles(p, a->n_in)};
+}
+
+/* Rows 4 quad .. 4 quad + 3 x 4 columns, twice: columns 8 g .. 8 g + 7. */
+ALWAYS void expand8(const jq4_group *w, size_t g, int quad, int8x16_t out[2])
+{
+    const uint8_t *code = w->codes + 3 * g;
+    const uint32_t packed = (uint32_t)code[0] | (uint32_t)code[1] << 8 | (uint32_t)code[2] << 16;
+    const int8x16_t table = vld1q_s8(jl_jq4_values[packed >> 6 * quad & 63]);
+    const uint8x16_t v = vld1q_u8(w->tiles + 64 * g + 16 * (size_t)quad);
+
+    out[0] = vqtbl1q_s8(table, vandq_u8(v, vdupq_n_u8(15)));
+    out[1] = vqtbl1q_s8(table, vshrq_n_u8(v, 4));
+}
+
+ALWAYS float32x4_t row_scales(const jq4_group *w, int quad)
+{
+    return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(w->scales + 8 * quad)));
+}
+
+typedef struct {
+    const int8_t *q;
+    const float *d;
+} jq4_col;
+
+ALWAYS jq4_col column_at(const jl_mm_args *a, size_t c)
+{
+    const size_t row = a->cols ? a->cols[c] : c;
+
+    return (jq4_col){a->q + row * a->n_in,
+                     a->d + row * ((a->n_in + SEGMENT - 1) / SEGMENT)};
+}
+
+ALWAYS size_t segment_end(const jl_mm_args *a, size_t k)
+{
+    return a->n_in - k < SEGMENT ? a->n_in : k + SEGMENT;
+}
+
+/* acc + w * activations 4 lane .. 4 lane + 3, lanes = rows. The lane is part of the instruction.
+ * Without sdot: both factors are at most 127, so a sum of two products fits 16 bits. */
+#ifdef __ARM_FEATURE_DOTPROD
+#define DOT_LANE(acc, w, q, lane) vdotq_laneq_s32(acc, w, q, lane)
+#else
+ALWAYS int32x4_t dot4(int32x4_t acc, int8x16_t w, int8x16_t q)
+{
+    const int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(q));
+
+    return vpadalq_s16(acc, vpaddq_s16(low, vmull_high_s8(w, q)));
+}
+#define DOT_LANE(acc, w, q, lane)                                                                  \
+    dot4(acc, w, vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(q), lane)))
+#endif
+
+/* ---- one column */
+
+ALWAYS void gemv(const jl_mm_args *a)
+{
+    const jq4_col col = column_at(a, 0);
+
+    for (size_t r = 0; r < a->n_rows; r += JL_JQ4_ROWS) {
+        const jq4_group w = group_at(a, r);
+        float32x4_t acc[QUADS] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+        for (size_t k = 0; k < a->n_in; k += SEGMENT) {
+            const size_t end = segment_end(a, k);
+            const float32x4_t d = vdupq_n_f32(col.d[k / SEGMENT]);
+            int32x4_t sums[QUADS] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0),
+                                     vdupq_n_s32(0)};
+            for (size_t i = k; i < end; i += 16) {
+                const int8x16_t q = vld1q_s8(col.q + i);
+#pragma GCC unroll 4
+                for (int quad = 0; quad < QUADS; quad++) {
+                    int8x16_t v[2];
+                    expand8(&w, i / 8, quad, v);
+                    sums[quad] = DOT_LANE(sums[quad], v[0], q, 0);
+                    sums[quad] = DOT_LANE(sums[quad], v[1], q, 1);
+                    expand8(&w, i / 8 + 1, quad, v);
+                    sums[quad] = DOT_LANE(sums[quad], v[0], q, 2);
+                    sums[quad] = DOT_LANE(sums[quad], v[1], q, 3);
+                }
+            }
+#pragma GCC unroll 4
+            for (int quad = 0; quad < QUADS; quad++)
+                acc[quad] = vfmaq_f32(acc[quad], vcvtq_f32_s32(sums[quad]), d);
+        }
+        for (int quad = 0; quad < QUADS; quad++)
+            vst1q_f32(a->y + r + 4 * (size_t)quad, vmulq_f32(row_scales(&w, quad), acc[quad]));
+    }
+}
+
+#endif

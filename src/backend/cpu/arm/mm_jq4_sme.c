@@ -1,0 +1,7 @@
+/* JQ4 with SME. */
+#include "backend/cpu/arm/mm_jq4_sme_inl.h"
+
+void jl_arm_mm_jq4_sme(jl_cpu_kernels *k)
+{
+    mm_jq4_init(k);
+}
