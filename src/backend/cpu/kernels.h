@@ -9,6 +9,15 @@
 
 #include "quant/types.h"
 
+/* How many of the `left` to take next, at most `most`, so that all parts are nearly equal and no
+ * thin one is left at the end. */
+static inline __attribute__((always_inline)) size_t jl_even_part(size_t left, size_t most)
+{
+    const size_t parts = (left + most - 1) / most;
+
+    return (left + parts - 1) / parts;
+}
+
 /* y[c * y_stride + r] = dot(weight row r, activation column c). No output may overlap an input. */
 typedef struct {
     const uint8_t *w;      /* weight row r at w + r * w_stride; JQ4: its group of 16 */

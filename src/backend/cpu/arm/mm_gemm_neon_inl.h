@@ -481,8 +481,7 @@ ALWAYS void gemm_group(const mm_kind *f, const jl_mm_args *a, gemm_part *g, size
 ALWAYS size_t group_width(size_t left)
 {
     const size_t unit = SMMLA ? 2 : 1;
-    const size_t groups = (left + MAX_COLS - 1) / MAX_COLS;
-    const size_t width = ((left + groups - 1) / groups + unit - 1) / unit * unit;
+    const size_t width = (jl_even_part(left, MAX_COLS) + unit - 1) / unit * unit;
 
     return width < left ? width : left;
 }

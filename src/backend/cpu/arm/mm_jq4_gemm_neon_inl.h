@@ -73,9 +73,7 @@ static void gemm_columns(const jl_mm_args *a, jq4_part *p, size_t row)
     size_t width;
 
     for (size_t c = 0; c < a->n_cols; c += width) {
-        const size_t left = a->n_cols - c;
-        const size_t groups = (left + TILE_COLS - 1) / TILE_COLS;
-        width = (left + groups - 1) / groups;
+        width = jl_even_part(a->n_cols - c, TILE_COLS);
         for (size_t i = 0; i < width; i++)
             p->col[i] = column_at(a, c + i);
         p->y = a->y + c * a->y_stride + row;

@@ -8,22 +8,9 @@
 #include <stdbool.h>
 
 #include "backend/cpu/arm/arm.h"
-#include "quant/blocks.h"
+#include "backend/cpu/mm_jq4_inl.h"
 
-#define ALWAYS static inline __attribute__((always_inline))
-
-enum { SEGMENT = JL_JQ4_SEGMENT, QUADS = 4 };
-
-typedef struct {
-    const uint8_t *scales, *codes, *tiles;
-} jq4_group;
-
-ALWAYS jq4_group group_at(const jl_mm_args *a, size_t row)
-{
-    const uint8_t *p = a->w + row * a->w_stride;
-
-    return (jq4_group){p, jl_jq4_codes(p), jl_jq4_tiles(p, a->n_in)};
-}
+enum { QUADS = 4 };
 
 /* Rows 4 quad .. 4 quad + 3 x 4 columns, twice: columns 8 g .. 8 g + 7. */
 ALWAYS void expand8(const jq4_group *w, size_t g, int quad, int8x16_t out[2])
@@ -40,19 +27,6 @@ ALWAYS void expand8(const jq4_group *w, size_t g, int quad, int8x16_t out[2])
 ALWAYS float32x4_t row_scales(const jq4_group *w, int quad)
 {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(w->scales + 8 * quad)));
-}
-
-typedef struct {
-    const int8_t *q;
-    const float *d;
-} jq4_col;
-
-ALWAYS jq4_col column_at(const jl_mm_args *a, size_t c)
-{
-    const size_t row = a->cols ? a->cols[c] : c;
-
-    return (jq4_col){a->q + row * a->n_in,
-                     a->d + row * ((a->n_in + SEGMENT - 1) / SEGMENT)};
 }
 
 ALWAYS size_t segment_end(const jl_mm_args *a, size_t k)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "backend/cpu/arm/mm_jq4_neon_inl.h"
+#include "backend/cpu/arm/sme_pack_inl.h"
 
 enum {
     TILE_ROWS = 64,
@@ -62,24 +63,6 @@ static void expand_rows(const jl_mm_args *a, const jq4_part *p, size_t row, size
             }
         }
     }
-}
-
-/* 16 bytes each of 4 columns, as 4 times 4 columns x 4 k. */
-ALWAYS void put_quads(const int8x16_t x[4], int8_t *out, size_t apart)
-{
-    const int32x4_t a = vreinterpretq_s32_s8(x[0]);
-    const int32x4_t b = vreinterpretq_s32_s8(x[1]);
-    const int32x4_t c = vreinterpretq_s32_s8(x[2]);
-    const int32x4_t d = vreinterpretq_s32_s8(x[3]);
-    const int32x4_t ac0 = vzip1q_s32(a, c);
-    const int32x4_t ac1 = vzip2q_s32(a, c);
-    const int32x4_t bd0 = vzip1q_s32(b, d);
-    const int32x4_t bd1 = vzip2q_s32(b, d);
-
-    vst1q_s8(out, vreinterpretq_s8_s32(vzip1q_s32(ac0, bd0)));
-    vst1q_s8(out + apart, vreinterpretq_s8_s32(vzip2q_s32(ac0, bd0)));
-    vst1q_s8(out + 2 * apart, vreinterpretq_s8_s32(vzip1q_s32(ac1, bd1)));
-    vst1q_s8(out + 3 * apart, vreinterpretq_s8_s32(vzip2q_s32(ac1, bd1)));
 }
 
 /* Columns c .. of the product as the tile's; those that fill up four repeat the last one. */

@@ -15,6 +15,7 @@
 
 #include "backend/cpu/arm/arm.h"
 #include "backend/cpu/arm/mm_formats_neon_inl.h"
+#include "backend/cpu/arm/sme_pack_inl.h"
 
 enum {
     SME_COLS = 32,
@@ -50,23 +51,10 @@ typedef struct {
 
 /* ---- layout */
 
-/* 16 bytes each of 4 rows, k = 16 h .. 16 h + 15, as 4 groups of 4 rows x 4 k. */
-ALWAYS void put_quads(const int8x16_t x[4], int8_t *block, size_t row, int h, size_t vl)
+/* Where row `row` of a block has k = 16 h .. 16 h + 3; each next 4 k lie 4 VL bytes on. */
+ALWAYS int8_t *quad_at(int8_t *block, size_t row, int h, size_t vl)
 {
-    int8_t *out = block + row / vl * vl * 32 + row % vl * 4 + 16 * vl * (size_t)h;
-    const int32x4_t a = vreinterpretq_s32_s8(x[0]);
-    const int32x4_t b = vreinterpretq_s32_s8(x[1]);
-    const int32x4_t c = vreinterpretq_s32_s8(x[2]);
-    const int32x4_t d = vreinterpretq_s32_s8(x[3]);
-    const int32x4_t ac0 = vzip1q_s32(a, c);
-    const int32x4_t ac1 = vzip2q_s32(a, c);
-    const int32x4_t bd0 = vzip1q_s32(b, d);
-    const int32x4_t bd1 = vzip2q_s32(b, d);
-
-    vst1q_s8(out, vreinterpretq_s8_s32(vzip1q_s32(ac0, bd0)));
-    vst1q_s8(out + 4 * vl, vreinterpretq_s8_s32(vzip2q_s32(ac0, bd0)));
-    vst1q_s8(out + 8 * vl, vreinterpretq_s8_s32(vzip1q_s32(ac1, bd1)));
-    vst1q_s8(out + 12 * vl, vreinterpretq_s8_s32(vzip2q_s32(ac1, bd1)));
+    return block + row / vl * vl * 32 + row % vl * 4 + 16 * vl * (size_t)h;
 }
 
 ALWAYS void put_scale(bool has_min, bool halves, const mm_scale *s, mm_tile *t, size_t b,
@@ -104,8 +92,8 @@ ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first,
                 w[0][i] = out[0];
                 w[1][i] = out[1];
             }
-            put_quads(w[0], t->w[b + (size_t)ib], row, 0, vl);
-            put_quads(w[1], t->w[b + (size_t)ib], row, 1, vl);
+            put_quads(w[0], quad_at(t->w[b + (size_t)ib], row, 0, vl), 4 * vl);
+            put_quads(w[1], quad_at(t->w[b + (size_t)ib], row, 1, vl), 4 * vl);
             f->scale(&h, ib, &s);
             put_scale(f->has_min, f->halves, &s, t, b + (size_t)ib, row);
         }
@@ -127,7 +115,7 @@ static void pack_columns(const jl_mm_args *a, size_t c, size_t n, size_t first, 
                 q[i] = vld1q_s8(col[i].q + 32 * (first + b) + 16 * h);
                 t->sum[b][h][at + i] = col[i].sum[2 * (first + b) + (size_t)h];
             }
-            put_quads(q, t->q[b], at, h, vl);
+            put_quads(q, quad_at(t->q[b], at, h, vl), 4 * vl);
         }
         for (size_t i = 0; i < 4; i++)
             t->da[b][at + i] = col[i].d[first + b];

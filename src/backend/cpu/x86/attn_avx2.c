@@ -50,14 +50,6 @@ static key_range visible(const jl_attn_args *a, size_t row)
     return r;
 }
 
-/* Rows per group so that groups are nearly equal. */
-static size_t group_rows(size_t left)
-{
-    const size_t groups = (left + QUERIES - 1) / QUERIES;
-
-    return (left + groups - 1) / groups;
-}
-
 ALWAYS __m256 half8(const uint16_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
@@ -171,7 +163,7 @@ static void score_piece(const jl_attn_args *a, const key_piece *k, bool half, fl
     size_t n;
 
     for (size_t row = 0; row < a->n_q; row += n) {
-        n = group_rows(a->n_q - row);
+        n = jl_even_part(a->n_q - row, QUERIES);
         if (half)
             score_group(a, k, true, row, n, scores + JL_KV_BLOCK * row);
         else
@@ -367,7 +359,7 @@ static void output_slice(const jl_attn_args *a, const value_slice *v, bool half,
     size_t n;
 
     for (size_t row = 0; row < a->n_q; row += n) {
-        n = group_rows(a->n_q - row);
+        n = jl_even_part(a->n_q - row, QUERIES);
         const key_range keys = range_union((key_range){JL_KV_BLOCK, 0}, plan + row, n);
         if (keys.begin >= keys.end)
             continue;

@@ -240,9 +240,7 @@ ALWAYS void gemm_columns(const mm_kind *f, const jl_mm_args *a, gemm_part *g, fl
     size_t width;
 
     for (size_t c = 0; c < a->n_cols; c += width) {
-        const size_t left = a->n_cols - c;
-        const size_t groups = (left + TILE_COLS - 1) / TILE_COLS;
-        width = (left + groups - 1) / groups;
+        width = jl_even_part(a->n_cols - c, TILE_COLS);
         for (size_t i = 0; i < width; i++) {
             mm_col *col = &g->col[i];
             *col = mm_column(a, c + i);

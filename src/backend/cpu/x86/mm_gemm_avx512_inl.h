@@ -159,10 +159,7 @@ ALWAYS void gemm_group(const mm_kind *f, const gemm_part *g, int R, size_t n_col
  * need more registers per column. */
 ALWAYS size_t group_width(const mm_kind *f, size_t left)
 {
-    const size_t most = f->halves ? 4 : TILE_COLS;
-    const size_t groups = (left + most - 1) / most;
-
-    return (left + groups - 1) / groups;
+    return jl_even_part(left, f->halves ? 4 : TILE_COLS);
 }
 
 /* All columns against the tile; y points to the two halves' rows of column 0. */

@@ -15,13 +15,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "backend/cpu/kernels.h"
-#include "quant/blocks.h"
-
-#define ALWAYS static inline __attribute__((always_inline))
+#include "backend/cpu/mm_jq4_inl.h"
 
 enum {
-    SEGMENT = JL_JQ4_SEGMENT,
     TILE_K = 4 * SEGMENT, /* 16 KiB expanded */
     TILE_COLS = 4,
     AHEAD = 1024, /* bytes fetched ahead in one column */
@@ -36,17 +32,6 @@ typedef struct {
     _Alignas(32) uint8_t values[JL_JQ4_TABLES][16]; /* with the bias */
     _Alignas(32) uint8_t w[TILE_K / 4][2][32];
 } jq4_scratch;
-
-typedef struct {
-    const uint8_t *scales, *codes, *tiles;
-} jq4_group;
-
-ALWAYS jq4_group group_at(const jl_mm_args *a, size_t row)
-{
-    const uint8_t *p = a->w + row * a->w_stride;
-
-    return (jq4_group){p, jl_jq4_codes(p), jl_jq4_tiles(p, a->n_in)};
-}
 
 ALWAYS void bias_tables(jq4_scratch *s)
 {
@@ -97,20 +82,6 @@ ALWAYS void expand8(const uint8_t *values, const jq4_group *w, size_t g, int h, 
 ALWAYS __m256 row_scales(const jq4_group *w, int h)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(w->scales + 16 * h)));
-}
-
-typedef struct {
-    const int8_t *q;
-    const float *d;
-    const int16_t *sum;
-} jq4_col;
-
-ALWAYS jq4_col column_at(const jl_mm_args *a, size_t c)
-{
-    const size_t row = a->cols ? a->cols[c] : c;
-    const size_t n = (a->n_in + SEGMENT - 1) / SEGMENT;
-
-    return (jq4_col){a->q + row * a->n_in, a->d + row * n, a->sum + row * n};
 }
 
 ALWAYS __m256i unbias(int16_t sum)
@@ -225,9 +196,7 @@ ALWAYS void gemm_columns(const jl_mm_args *a, jq4_part *p, size_t row)
     size_t width;
 
     for (size_t c = 0; c < a->n_cols; c += width) {
-        const size_t left = a->n_cols - c;
-        const size_t groups = (left + TILE_COLS - 1) / TILE_COLS;
-        width = (left + groups - 1) / groups;
+        width = jl_even_part(a->n_cols - c, TILE_COLS);
         for (size_t i = 0; i < width; i++)
             p->col[i] = column_at(a, c + i);
         p->y = a->y + c * a->y_stride + row;
