@@ -23,6 +23,18 @@
             fail_msg("%s: %s: %s", #call, jl_status_name(st_), (err).text);               \
     } while (0)
 
+/* Without a GPU or a driver a test of one is skipped, and says why; JOULE_VULKAN_TEST makes that a
+ * failure. */
+static inline void need_vulkan(jl_status found, const jl_error *err)
+{
+    if (found == JL_UNSUPPORTED && !getenv("JOULE_VULKAN_TEST")) {
+        print_message("no Vulkan device to test: %s\n", err->text);
+        skip();
+    }
+    if (found != JL_OK)
+        fail_msg("%s", err->text);
+}
+
 /* Fails unless the call returned `status` with a message that contains `part`. */
 #define assert_fails(call, expected, part)                                                \
     do {                                                                                  \

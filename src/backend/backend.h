@@ -51,6 +51,11 @@ typedef struct {
     int32_t device; /* number of the device, where there are several; -1: the best */
 } jl_backend_limits;
 
+static inline uint64_t jl_tensor_bytes(const jl_tensor *t)
+{
+    return t->row_bytes * t->ne[1] * t->ne[2];
+}
+
 /* KV cells of one layer: pages of 64 tokens. A page holds the K part of every KV head, then V. */
 typedef struct {
     jl_buffer *buf;

@@ -164,17 +164,25 @@ jl_status jl_device_find(const char *name, char *text, size_t cap, jl_error *err
     return JL_OK;
 }
 
+/* All weights of a model, jl_free; NULL: out of memory. */
+static jl_tensor *weight_list(const jl_model *m, size_t *n)
+{
+    *n = jl_model_weights(m, NULL, 0);
+    jl_tensor *list = jl_calloc(*n ? *n : 1, sizeof *list);
+
+    if (list)
+        (void)jl_model_weights(m, list, *n);
+    return list;
+}
+
 static uint64_t device_weights(const jl_model *m)
 {
-    const size_t n = jl_model_weights(m, NULL, 0);
-    jl_tensor *list = jl_calloc(n ? n : 1, sizeof *list);
+    size_t n;
+    jl_tensor *list = weight_list(m, &n);
     uint64_t sum = 0;
 
-    if (!list)
-        return 0;
-    (void)jl_model_weights(m, list, n);
-    for (size_t i = 0; i < n; i++)
-        sum += list[i].row_bytes * list[i].ne[1] * list[i].ne[2];
+    for (size_t i = 0; list && i < n; i++)
+        sum += jl_tensor_bytes(&list[i]);
     jl_free(list);
     return sum;
 }
@@ -314,12 +322,11 @@ static jl_status check_device_memory(const jl_session *s, const jl_model *m, jl_
 /* Copies weights to a device that has its own memory. */
 static jl_status bring_weights(jl_session *s, const jl_model *m, jl_error *err)
 {
-    const size_t n = jl_model_weights(m, NULL, 0);
-    jl_tensor *list = jl_calloc(n ? n : 1, sizeof *list);
+    size_t n;
+    jl_tensor *list = weight_list(m, &n);
 
     if (!list)
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
-    (void)jl_model_weights(m, list, n);
     const jl_weights_args args = {.tensors = list,
                                   .n = n,
                                   .progress = s->params.upload,

@@ -15,14 +15,8 @@ static void need_device(void)
 {
     char text[320];
     jl_error err = {0};
-    const jl_status s = jl_device_find("vulkan", text, sizeof text, &err);
 
-    if (s == JL_UNSUPPORTED && !getenv("JOULE_VULKAN_TEST")) {
-        print_message("no Vulkan device to test: %s\n", err.text);
-        skip();
-    }
-    if (s != JL_OK)
-        fail_msg("%s", err.text);
+    need_vulkan(jl_device_find("vulkan", text, sizeof text, &err), &err);
 }
 
 /* Against the reference: what the CPU is held to. */

@@ -26,13 +26,7 @@ void pair_open(pair *p, const jl_backend_limits *limits)
     jl_error err = {0};
 
     *p = (pair){.seed = 1};
-    const jl_status s = jl_backend_vulkan.open(limits, &p->gpu, &err);
-    if (s == JL_UNSUPPORTED && !getenv("JOULE_VULKAN_TEST")) {
-        print_message("no Vulkan device to test: %s\n", err.text);
-        skip();
-    }
-    if (s != JL_OK)
-        fail_msg("%s", err.text);
+    need_vulkan(jl_backend_vulkan.open(limits, &p->gpu, &err), &err);
     assert_ok(jl_backend_cpu.open(limits, &p->cpu, &err));
 }
 

@@ -20,7 +20,6 @@
     X(GetPhysicalDeviceFeatures2)          \
     X(GetPhysicalDeviceMemoryProperties2)  \
     X(GetPhysicalDeviceQueueFamilyProperties) \
-    X(EnumerateDeviceExtensionProperties)  \
     X(CreateDevice)                        \
     X(GetDeviceProcAddr)
 

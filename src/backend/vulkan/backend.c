@@ -12,49 +12,24 @@ enum { PARTIAL_BYTES = 64 << 20 };
 /* What the shared memory of the shaders is made for. */
 enum { MAX_HEAD_DIM = 1024, MAX_EXPERTS = 4096 };
 
-static uint64_t round_up(uint64_t n, uint64_t to)
-{
-    return (n + to - 1) / to * to;
-}
-
-/* Hands out addresses from `base`; with base 0 it only measures. */
-typedef struct {
-    VkDeviceAddress base;
-    uint64_t used;
-} cursor;
-
-static VkDeviceAddress take(cursor *c, uint64_t n_bytes)
-{
-    const VkDeviceAddress at = c->base + c->used;
-
-    c->used += round_up(n_bytes, 256);
-    return at;
-}
-
-static void take_act(cursor *c, jl_vk_act *act, uint64_t n_values)
-{
-    act->q = take(c, n_values);
-    act->d = take(c, n_values / 32 * sizeof(float));
-    act->sum = take(c, n_values / 16 * sizeof(int16_t));
-}
-
-static void layout(jl_vk *v, cursor *c)
+static void layout(jl_vk *v, jl_vk_cursor *c)
 {
     const jl_backend_limits *l = &v->limits;
     const uint64_t n_tokens = l->n_tokens;
 
-    take_act(c, &v->act, n_tokens * round_up(l->n_in, 32));
-    take_act(c, &v->act256, n_tokens * round_up(l->n_in, 32));
-    v->router = take(c, n_tokens * l->n_expert * sizeof(float));
+    const uint64_t n_values = n_tokens * vk_div_up(l->n_in, 32) * 32;
+    v->act = jl_vk_take_act(c, n_values);
+    v->act256 = jl_vk_take_act(c, n_values);
+    v->router = jl_vk_take(c, n_tokens * l->n_expert * sizeof(float));
     v->partial_bytes = PARTIAL_BYTES;
-    v->partial = take(c, v->partial_bytes);
-    v->experts = take(c, jl_vk_experts_scratch(l));
+    v->partial = jl_vk_take(c, v->partial_bytes);
+    v->experts = jl_vk_take(c, jl_vk_experts_scratch(l));
 }
 
 static uint64_t vk_scratch_bytes(const jl_backend_limits *limits)
 {
     jl_vk v = {.limits = *limits};
-    cursor c = {0};
+    jl_vk_cursor c = {0};
 
     layout(&v, &c);
     return c.used;
@@ -102,7 +77,7 @@ static jl_status choose_exact(jl_vk *v, jl_error *err)
 
 static jl_status open_parts(jl_vk *v, jl_error *err)
 {
-    cursor c = {0};
+    jl_vk_cursor c = {0};
 
     if (v->limits.head_dim > MAX_HEAD_DIM || v->limits.n_expert > MAX_EXPERTS)
         return jl_fail(err, JL_UNSUPPORTED,
@@ -115,7 +90,7 @@ static jl_status open_parts(jl_vk *v, jl_error *err)
     JL_TRY(jl_vk_tables_open(v, err));
     layout(v, &c);
     JL_TRY(jl_vk_memory_alloc(v, c.used, JL_VK_MEM_DEVICE, &v->scratch, err));
-    c = (cursor){.base = v->scratch.address};
+    c = (jl_vk_cursor){.base = v->scratch.address};
     layout(v, &c);
     return JL_OK;
 }
@@ -194,16 +169,7 @@ static jl_status vk_read(jl_buffer *buf, uint64_t offset, void *dst, uint64_t n_
 static jl_status vk_write(jl_buffer *buf, uint64_t offset, const void *src, uint64_t n_bytes,
                           jl_error *err)
 {
-    jl_vk *v = vk_of(buf->be);
-    VkBuffer from;
-    uint64_t from_offset;
-    void *to = jl_vk_ring_take_buffer(v, n_bytes, &from, &from_offset);
-
-    if (to) {
-        memcpy(to, src, n_bytes);
-        jl_vk_copy(v, from, from_offset, ((jl_vk_memory *)buf->impl)->buffer, offset, n_bytes);
-    }
-    return jl_vk_wait(&v->base, err);
+    return jl_vk_memory_write(vk_of(buf->be), buf->impl, offset, src, n_bytes, err);
 }
 
 static jl_status vk_download(jl_backend *be, const jl_tensor *t, float *dst, jl_error *err)

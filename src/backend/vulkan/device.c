@@ -81,14 +81,10 @@ static void wanted(features *f)
 
 static void properties(const jl_vk *v, VkPhysicalDevice d, jl_vk_device_info *info)
 {
-    VkPhysicalDeviceVulkan13Properties v13 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES};
     VkPhysicalDeviceVulkan12Properties v12 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &v13};
-    VkPhysicalDeviceVulkan11Properties v11 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES, .pNext = &v12};
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES};
     VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                     .pNext = &v11};
+                                     .pNext = &v12};
     const VkPhysicalDeviceLimits *l = &p.properties.limits;
 
     v->api.GetPhysicalDeviceProperties2(d, &p);
@@ -98,15 +94,9 @@ static void properties(const jl_vk *v, VkPhysicalDevice d, jl_vk_device_info *in
     info->vendor = p.properties.vendorID;
     info->device = p.properties.deviceID;
     info->driver = p.properties.driverVersion;
-    info->subgroup_size = v11.subgroupSize;
-    info->max_alloc_bytes = v11.maxMemoryAllocationSize;
-    info->max_shared_bytes = l->maxComputeSharedMemorySize;
     memcpy(info->max_groups, l->maxComputeWorkGroupCount, sizeof info->max_groups);
     info->denorm_preserve = v12.shaderDenormPreserveFloat32;
     info->nan_preserve = v12.shaderSignedZeroInfNanPreserveFloat32;
-    info->int_dot8 = v13.integerDotProduct4x8BitPackedSignedAccelerated;
-    info->unified = info->type != VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU &&
-                    info->type != VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU;
 }
 
 static void heap_bytes(const jl_vk *v, VkPhysicalDevice d, jl_vk_device_info *info)
@@ -203,7 +193,6 @@ static jl_status create_device(jl_vk *v, jl_error *err)
                        lacks ? lacks : "a compute queue");
     wanted(&f);
     v->info.f64 = f.base.features.shaderFloat64;
-    v->info.f16 = f.v12.shaderFloat16;
 
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                            .queueFamilyIndex = v->info.queue_family,

@@ -9,20 +9,18 @@ enum { RING_CHUNK = 4 << 20, RING_ALIGN = 64 };
 
 /* What memory of a kind should be, the best first. Uploads go to memory of the device that the host
  * can write, where there is some: shaders read it many times. */
-static const VkMemoryPropertyFlags wishes[][3] = {
-    [JL_VK_MEM_DEVICE] = {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0, 0},
+static const VkMemoryPropertyFlags wishes[][2] = {
+    [JL_VK_MEM_DEVICE] = {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0},
     [JL_VK_MEM_UPLOAD] = {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT |
                               VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
                               VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
                           VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
-                              VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
-                          0},
+                              VK_MEMORY_PROPERTY_HOST_COHERENT_BIT},
     [JL_VK_MEM_READBACK] = {VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
                                 VK_MEMORY_PROPERTY_HOST_COHERENT_BIT |
                                 VK_MEMORY_PROPERTY_HOST_CACHED_BIT,
                             VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
-                                VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
-                            0},
+                                VK_MEMORY_PROPERTY_HOST_COHERENT_BIT},
 };
 
 /* The first memory type among `allowed` that is as wish k of the kind says; -1: none. */
@@ -32,8 +30,6 @@ static int memory_type(const jl_vk *v, uint32_t allowed, jl_vk_mem_kind kind, in
     VkPhysicalDeviceMemoryProperties2 m = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
 
-    if (want == 0 && kind != JL_VK_MEM_DEVICE)
-        return -1;
     v->api.GetPhysicalDeviceMemoryProperties2(v->physical, &m);
     for (uint32_t i = 0; i < m.memoryProperties.memoryTypeCount; i++)
         if (allowed & 1u << i &&
@@ -182,6 +178,38 @@ VkDeviceAddress jl_vk_ring_put(jl_vk *v, const void *data, uint64_t n_bytes)
     if (to)
         memcpy(to, data, n_bytes);
     return at;
+}
+
+jl_status jl_vk_memory_write(jl_vk *v, const jl_vk_memory *to, uint64_t offset, const void *src,
+                             uint64_t n_bytes, jl_error *err)
+{
+    VkBuffer from;
+    uint64_t from_offset;
+    void *staged = jl_vk_ring_take_buffer(v, n_bytes, &from, &from_offset);
+
+    if (staged) {
+        memcpy(staged, src, n_bytes);
+        jl_vk_copy(v, from, from_offset, to->buffer, offset, n_bytes);
+    }
+    return jl_vk_wait(&v->base, err);
+}
+
+VkDeviceAddress jl_vk_take(jl_vk_cursor *c, uint64_t n_bytes)
+{
+    const VkDeviceAddress at = c->base + c->used;
+
+    c->used += (n_bytes + 255) / 256 * 256;
+    return at;
+}
+
+jl_vk_act jl_vk_take_act(jl_vk_cursor *c, uint64_t n_values)
+{
+    jl_vk_act act;
+
+    act.q = jl_vk_take(c, n_values);
+    act.d = jl_vk_take(c, n_values / 32 * sizeof(float));
+    act.sum = jl_vk_take(c, n_values / 16 * sizeof(int16_t));
+    return act;
 }
 
 static const jl_vk_weight *find_weight(const jl_vk *v, const jl_buffer *buf, uint64_t offset)

@@ -88,9 +88,7 @@ static uint32_t cut_all(const attn *a, uint32_t *tiles)
     uint32_t n = 0;
 
     for (uint32_t t = 0, end; t < b->n_tokens; t = end) {
-        end = t + 1;
-        while (!a->split && end < b->n_tokens && b->pages[end] == b->pages[t])
-            end++;
+        end = a->split ? t + 1 : jl_vk_run_end(b, t);
         n += cut(a, t * a->group, end * a->group, tiles ? tiles + 2 * n : NULL);
     }
     return n;

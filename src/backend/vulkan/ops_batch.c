@@ -8,23 +8,13 @@ static uint32_t n_blocks(int32_t last_pos)
     return (uint32_t)last_pos / 64 + 1;
 }
 
-/* Last token of the run of one sequence that begins at `first`. */
-static uint32_t run_end(const jl_kv_batch *b, uint32_t first)
-{
-    uint32_t end = first + 1;
-
-    while (end < b->n_tokens && b->pages[end] == b->pages[first])
-        end++;
-    return end;
-}
-
 static bool fill(jl_vk *v, const jl_kv_batch *b, jl_vk_batch *out)
 {
     uint64_t n_pages = 0;
     int32_t *pages = NULL;
 
-    for (uint32_t t = 0; t < b->n_tokens; t = run_end(b, t))
-        n_pages += n_blocks(b->pos[run_end(b, t) - 1]);
+    for (uint32_t t = 0; t < b->n_tokens; t = jl_vk_run_end(b, t))
+        n_pages += n_blocks(b->pos[jl_vk_run_end(b, t) - 1]);
     out->pos_at = jl_vk_ring_put(v, b->pos, b->n_tokens * sizeof *b->pos);
     uint32_t *table = jl_vk_ring_take(v, b->n_tokens * sizeof *table, &out->table_at);
     if (table)
@@ -34,7 +24,7 @@ static bool fill(jl_vk *v, const jl_kv_batch *b, jl_vk_batch *out)
 
     uint32_t at = 0;
     for (uint32_t t = 0; t < b->n_tokens;) {
-        const uint32_t end = run_end(b, t);
+        const uint32_t end = jl_vk_run_end(b, t);
         const uint32_t n = n_blocks(b->pos[end - 1]);
         memcpy(pages + at, b->pages[t], n * sizeof *pages);
         for (; t < end; t++)

@@ -11,7 +11,6 @@ typedef struct {
     VkDeviceAddress h;       /* F32 [slots][n_ff] */
     jl_vk_act act;           /* of h */
     VkDeviceAddress order, tiles;
-    uint64_t n_bytes;
 } scratch;
 
 typedef struct {
@@ -27,34 +26,27 @@ static uint64_t most_tiles(uint64_t n_slots, uint64_t n_expert)
     return n_slots / JL_VK_TILE_COLS + (n_expert < n_slots ? n_expert : n_slots);
 }
 
-static VkDeviceAddress take(VkDeviceAddress base, scratch *s, uint64_t n_bytes)
-{
-    const VkDeviceAddress at = base + s->n_bytes;
-
-    s->n_bytes += (n_bytes + 255) / 256 * 256;
-    return at;
-}
-
-static scratch lay_out(VkDeviceAddress base, const jl_backend_limits *l)
+static scratch lay_out(jl_vk_cursor *c, const jl_backend_limits *l)
 {
     const uint64_t n_slots = (uint64_t)l->n_tokens * l->n_expert_used;
     const uint64_t n_ff = (l->n_ff_expert + 31) / 32 * 32;
     const uint64_t wide = l->n_embd > 2 * n_ff ? l->n_embd : 2 * n_ff;
-    scratch s = {0};
+    scratch s;
 
-    s.gate_up = take(base, &s, n_slots * wide * sizeof(float));
-    s.h = take(base, &s, n_slots * n_ff * sizeof(float));
-    s.act.q = take(base, &s, n_slots * n_ff);
-    s.act.d = take(base, &s, n_slots * n_ff / 32 * sizeof(float));
-    s.act.sum = take(base, &s, n_slots * n_ff / 16 * sizeof(int16_t));
-    s.order = take(base, &s, n_slots * sizeof(uint32_t));
-    s.tiles = take(base, &s, most_tiles(n_slots, l->n_expert) * 3 * sizeof(uint32_t));
+    s.gate_up = jl_vk_take(c, n_slots * wide * sizeof(float));
+    s.h = jl_vk_take(c, n_slots * n_ff * sizeof(float));
+    s.act = jl_vk_take_act(c, n_slots * n_ff);
+    s.order = jl_vk_take(c, n_slots * sizeof(uint32_t));
+    s.tiles = jl_vk_take(c, most_tiles(n_slots, l->n_expert) * 3 * sizeof(uint32_t));
     return s;
 }
 
 uint64_t jl_vk_experts_scratch(const jl_backend_limits *limits)
 {
-    return lay_out(0, limits).n_bytes;
+    jl_vk_cursor c = {0};
+
+    (void)lay_out(&c, limits);
+    return c.used;
 }
 
 static void sort_slots(experts_ctx *x)
@@ -103,21 +95,16 @@ static void activate(experts_ctx *x)
     jl_vk *v = x->v;
     const uint32_t n_ff = x->a->n_ff;
     const unsigned kind = jl_vk_act_kind(x->a->down->type);
-    const struct {
-        VkDeviceAddress gate, up, h;
-        uint32_t n, n_rows, gate_stride, up_stride, h_stride;
-        float unused;
-    } push = {x->s.gate_up, x->s.gate_up + n_ff * sizeof(float),
-              x->s.h,       n_ff,
-              x->n_slots,   2 * n_ff,
-              2 * n_ff,     n_ff,
-              0.0f};
+    const jl_vk_elementwise push = {.x = x->s.gate_up,
+                                    .z = x->s.gate_up + n_ff * sizeof(float),
+                                    .y = x->s.h,
+                                    .n = n_ff,
+                                    .n_rows = x->n_slots,
+                                    .x_stride = 2 * n_ff,
+                                    .z_stride = 2 * n_ff,
+                                    .y_stride = n_ff};
 
-    jl_vk_dispatch(v, &(jl_vk_call){.shader = JL_VK_geglu,
-                                    .push = &push,
-                                    .push_bytes = sizeof push,
-                                    .groups = {vk_div_up(n_ff, 256),
-                                               vk_at_most(x->n_slots, v->info.max_groups[1])}});
+    jl_vk_elementwise_run(v, JL_VK_geglu, &push);
     if (kind)
         jl_vk_act_quantize(v, x->s.h, n_ff, n_ff, x->n_slots, kind, &x->s.act);
 }
@@ -158,7 +145,8 @@ static void weighted_sum(experts_ctx *x)
 void jl_vk_experts(jl_backend *be, const jl_experts_args *a)
 {
     jl_vk *v = vk_of(be);
-    experts_ctx x = {.v = v, .a = a, .s = lay_out(v->experts, &v->limits), .n_tokens = a->x->ne[1]};
+    jl_vk_cursor c = {.base = v->experts};
+    experts_ctx x = {.v = v, .a = a, .s = lay_out(&c, &v->limits), .n_tokens = a->x->ne[1]};
 
     x.n_slots = x.n_tokens * a->ids->ne[0];
     x.n_tiles = (uint32_t)most_tiles(x.n_slots, a->down->ne[2]);

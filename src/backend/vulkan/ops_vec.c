@@ -80,10 +80,10 @@ void jl_vk_rms_norm_add(jl_backend *be, const jl_tensor *x, const jl_tensor *w, 
 }
 
 /* A thread per column; shaders loop over rows beyond the device's limit. */
-static void run(jl_vk *v, jl_vk_call *call, const jl_tensor *y)
+static void run(jl_vk *v, jl_vk_call *call, uint32_t n, uint32_t n_rows)
 {
-    call->groups[0] = vk_div_up(y->ne[0], LOCAL);
-    call->groups[1] = vk_at_most(y->ne[1], v->info.max_groups[1]);
+    call->groups[0] = vk_div_up(n, LOCAL);
+    call->groups[1] = vk_at_most(n_rows, v->info.max_groups[1]);
     jl_vk_dispatch(v, call);
 }
 
@@ -101,31 +101,30 @@ void jl_vk_add_scale(jl_backend *be, const jl_tensor *x, const jl_tensor *y, flo
 
     if (!y && scale == 1.0f)
         return;
-    run(v, &call, x);
+    run(v, &call, x->ne[0], x->ne[1]);
 }
 
-/* As shaders/elementwise.comp wants it; z: 0 or a tensor. */
-typedef struct {
-    VkDeviceAddress x, z, y;
-    uint32_t n, n_rows, x_stride, z_stride, y_stride;
-    float value;
-} elementwise;
+void jl_vk_elementwise_run(jl_vk *v, jl_vk_shader shader, const jl_vk_elementwise *push)
+{
+    jl_vk_call call = {.shader = shader, .push = push, .push_bytes = sizeof *push};
+
+    run(v, &call, push->n, push->n_rows);
+}
 
 static void run_elementwise(jl_vk *v, jl_vk_shader shader, const jl_tensor *x, VkDeviceAddress z,
                             uint32_t z_stride, float value, const jl_tensor *y)
 {
-    const elementwise push = {.x = jl_vk_addr(v, x),
-                              .z = z,
-                              .y = jl_vk_addr(v, y),
-                              .n = y->ne[0],
-                              .n_rows = y->ne[1],
-                              .x_stride = vk_stride(x),
-                              .z_stride = z_stride,
-                              .y_stride = vk_stride(y),
-                              .value = value};
-    jl_vk_call call = {.shader = shader, .push = &push, .push_bytes = sizeof push};
+    const jl_vk_elementwise push = {.x = jl_vk_addr(v, x),
+                                    .z = z,
+                                    .y = jl_vk_addr(v, y),
+                                    .n = y->ne[0],
+                                    .n_rows = y->ne[1],
+                                    .x_stride = vk_stride(x),
+                                    .z_stride = z_stride,
+                                    .y_stride = vk_stride(y),
+                                    .value = value};
 
-    run(v, &call, y);
+    jl_vk_elementwise_run(v, shader, &push);
 }
 
 static void glu(jl_backend *be, jl_vk_shader shader, const jl_tensor *gate, const jl_tensor *up,

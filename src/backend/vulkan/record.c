@@ -212,8 +212,7 @@ jl_status jl_vk_record_open(jl_vk *v, jl_error *err)
 
 void jl_vk_record_close(jl_vk *v)
 {
-    if (v->device)
-        v->api.DeviceWaitIdle(v->device);
+    v->api.DeviceWaitIdle(v->device);
     if (v->done)
         v->api.DestroySemaphore(v->device, v->done, NULL);
     if (v->pool)

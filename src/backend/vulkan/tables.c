@@ -50,17 +50,10 @@ static void fill(uint32_t *to)
 jl_status jl_vk_tables_open(jl_vk *v, jl_error *err)
 {
     uint32_t words[N_WORDS] = {0};
-    VkBuffer from;
-    uint64_t offset;
 
     JL_TRY(jl_vk_memory_alloc(v, sizeof words, JL_VK_MEM_DEVICE, &v->tables, err));
-    void *to = jl_vk_ring_take_buffer(v, sizeof words, &from, &offset);
-    if (to) {
-        fill(words);
-        memcpy(to, words, sizeof words);
-        jl_vk_copy(v, from, offset, v->tables.buffer, 0, sizeof words);
-    }
-    return jl_vk_wait(&v->base, err);
+    fill(words);
+    return jl_vk_memory_write(v, &v->tables, 0, words, sizeof words, err);
 }
 
 void jl_vk_tables_close(jl_vk *v)

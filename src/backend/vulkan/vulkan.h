@@ -28,13 +28,9 @@ typedef struct {
     char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
     VkPhysicalDeviceType type;
     uint32_t queue_family;
-    uint32_t subgroup_size;
-    uint32_t max_shared_bytes;  /* of a work group */
     uint32_t max_groups[3];
-    uint64_t max_alloc_bytes;
-    uint64_t local_bytes;       /* of device memory */
-    bool unified;               /* device memory is the host's */
-    bool f64, f16, int_dot8;    /* int_dot8: 8-bit dot products in hardware */
+    uint64_t local_bytes; /* of device memory */
+    bool f64;
     bool denorm_preserve, nan_preserve;
     uint8_t cache_uuid[VK_UUID_SIZE];
     uint32_t vendor, device, driver;
@@ -76,7 +72,6 @@ typedef struct {
     VkDeviceAddress pos_at;   /* I32 [n_tokens] */
     VkDeviceAddress table_at; /* U32 [n_tokens] offset of the token's table in pages_at */
     VkDeviceAddress pages_at; /* I32 */
-    int32_t max_pos;
 } jl_vk_batch;
 
 /* Quantised activation rows [n][n_in]: as jl_act_quantize makes them. */
@@ -135,6 +130,12 @@ typedef struct {
     uint32_t batch_next;
 } jl_vk;
 
+/* Hands out addresses from `base`, 256 bytes apart; with base 0 it only measures. */
+typedef struct {
+    VkDeviceAddress base;
+    uint64_t used;
+} jl_vk_cursor;
+
 static inline jl_vk *vk_of(jl_backend *be)
 {
     return (jl_vk *)be;
@@ -165,6 +166,11 @@ typedef enum { JL_VK_MEM_DEVICE, JL_VK_MEM_UPLOAD, JL_VK_MEM_READBACK } jl_vk_me
 JL_MUST_CHECK jl_status jl_vk_memory_alloc(jl_vk *v, uint64_t n_bytes, jl_vk_mem_kind kind,
                                            jl_vk_memory *out, jl_error *err);
 void jl_vk_memory_free(jl_vk *v, jl_vk_memory *m);
+VkDeviceAddress jl_vk_take(jl_vk_cursor *c, uint64_t n_bytes);
+jl_vk_act jl_vk_take_act(jl_vk_cursor *c, uint64_t n_values); /* n_values: a multiple of 32 */
+/* Copies from the host by way of the ring and waits. */
+JL_MUST_CHECK jl_status jl_vk_memory_write(jl_vk *v, const jl_vk_memory *to, uint64_t offset,
+                                           const void *src, uint64_t n_bytes, jl_error *err);
 /* Room in the ring for data that recorded work reads: NULL after a failure (kept for wait). *at is
  * where shaders find it. */
 void *jl_vk_ring_take(jl_vk *v, uint64_t n_bytes, VkDeviceAddress *at);
@@ -223,7 +229,25 @@ JL_MUST_CHECK jl_status jl_vk_probe(jl_vk *v, bool *exact, jl_error *err);
 /* ops_batch.c: positions and page tables on the device. NULL after a failure. */
 const jl_vk_batch *jl_vk_batch_of(jl_vk *v, const jl_kv_batch *batch);
 
+/* Tokens from `first` on that are of one sequence: index behind the last. */
+static inline uint32_t jl_vk_run_end(const jl_kv_batch *b, uint32_t first)
+{
+    uint32_t end = first + 1;
+
+    while (end < b->n_tokens && b->pages[end] == b->pages[first])
+        end++;
+    return end;
+}
+
 /* ops_vec.c */
+/* Push constants of shaders/elementwise.comp, all of them F32; z: 0 or a second tensor. Strides are
+ * in floats. */
+typedef struct {
+    VkDeviceAddress x, z, y;
+    uint32_t n, n_rows, x_stride, z_stride, y_stride;
+    float value;
+} jl_vk_elementwise;
+void jl_vk_elementwise_run(jl_vk *v, jl_vk_shader shader, const jl_vk_elementwise *push);
 void jl_vk_embed(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,
                  const jl_tensor *y);
 void jl_vk_rms_norm(jl_backend *be, const jl_tensor *x, const jl_tensor *w, float eps,

@@ -18,11 +18,6 @@ typedef struct {
     uint64_t done, total; /* bytes */
 } upload;
 
-static uint64_t tensor_bytes(const jl_tensor *t)
-{
-    return t->row_bytes * t->ne[1] * t->ne[2];
-}
-
 static int by_place(const void *a, const void *b)
 {
     const jl_vk_weight *x = a;
@@ -45,7 +40,7 @@ static jl_status list(jl_vk *v, const jl_weights_args *a, jl_error *err)
         if (a->tensors[i].buf)
             v->weights[n++] = (jl_vk_weight){.buf = a->tensors[i].buf,
                                              .offset = a->tensors[i].offset,
-                                             .n_bytes = tensor_bytes(&a->tensors[i])};
+                                             .n_bytes = jl_tensor_bytes(&a->tensors[i])};
     if (n > 1)
         qsort(v->weights, n, sizeof *v->weights, by_place);
     for (size_t i = 0; i < n; i++)
