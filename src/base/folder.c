@@ -93,17 +93,16 @@ static uint64_t modified_ns(const struct stat *st)
 }
 
 typedef struct {
-    int fd; /* of the folder */
     bool (*fn)(void *ctx, const jl_folder_item *item);
     void *ctx;
 } walk;
 
-static bool describe(void *ctx, const char *name)
+static bool describe(void *ctx, int fd, const char *name)
 {
     const walk *w = ctx;
     struct stat st;
 
-    if (fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
         !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
         return true;
     const jl_folder_item item = {.name = name,
@@ -116,14 +115,11 @@ static bool describe(void *ctx, const char *name)
 jl_status jl_folder_each(const char *path, bool (*fn)(void *ctx, const jl_folder_item *item),
                          void *ctx, jl_error *err)
 {
-    walk w = {.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .fn = fn, .ctx = ctx};
-    const bool listed = w.fd >= 0 && jl_dir_each(path, describe, &w);
-    const int reason = errno;
+    walk w = {fn, ctx};
 
-    if (w.fd >= 0)
-        close(w.fd);
-    return listed ? JL_OK
-                  : jl_fail(err, JL_IO, "cannot list %s: %s", path, strerror(reason));
+    if (jl_dir_each_at(path, describe, &w))
+        return JL_OK;
+    return jl_fail(err, JL_IO, "cannot list %s: %s", path, strerror(errno));
 }
 
 void jl_folder_sync(const char *path)

@@ -38,7 +38,7 @@ jl_read_result jl_line_read(const char *path, char *text, size_t cap)
     return JL_READ_OK;
 }
 
-bool jl_dir_each(const char *path, jl_dir_fn *fn, void *ctx)
+bool jl_dir_each_at(const char *path, jl_dir_at_fn *fn, void *ctx)
 {
     /* open, not opendir: ThreadSanitizer does not see the latter, and takes a descriptor's second
      * use for the first one's */
@@ -46,15 +46,37 @@ bool jl_dir_each(const char *path, jl_dir_fn *fn, void *ctx)
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
     if (!dir) {
+        const int reason = errno;
         if (fd >= 0)
             close(fd);
+        errno = reason;
         return false;
     }
     for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !fn(ctx, e->d_name))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !fn(ctx, fd, e->d_name))
             break;
     closedir(dir);
     return true;
+}
+
+typedef struct {
+    jl_dir_fn *fn;
+    void *ctx;
+} names_only;
+
+static bool pass_name(void *ctx, int fd, const char *name)
+{
+    const names_only *n = ctx;
+
+    (void)fd;
+    return n->fn(n->ctx, name);
+}
+
+bool jl_dir_each(const char *path, jl_dir_fn *fn, void *ctx)
+{
+    names_only n = {fn, ctx};
+
+    return jl_dir_each_at(path, pass_name, &n);
 }
 
 jl_lib *jl_lib_open(const char *path)

@@ -20,6 +20,10 @@ jl_read_result jl_line_read(const char *path, char *text, size_t cap);
  * if the folder cannot be read. */
 typedef bool jl_dir_fn(void *ctx, const char *name);
 bool jl_dir_each(const char *path, jl_dir_fn *fn, void *ctx);
+/* The same for who wants to look at what the names stand for: fd is the folder's, for fstatat and
+ * the like, until it returns. errno says why the folder cannot be read. */
+typedef bool jl_dir_at_fn(void *ctx, int fd, const char *name);
+bool jl_dir_each_at(const char *path, jl_dir_at_fn *fn, void *ctx);
 
 /* A library of the system, loaded while running: NULL if it is not there. */
 typedef struct jl_lib jl_lib;
