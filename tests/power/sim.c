@@ -117,6 +117,14 @@ static double heat_clock(const sim_params *p, double celsius)
     return over <= 0.0 ? 1.0 : over > 12.0 ? 0.5 : 1.0 - 0.5 * over / 12.0;
 }
 
+/* What heat and the charger leave of it. */
+static double clock_at(const sim_params *p, double t, double celsius)
+{
+    const double charger = p->unplug_t >= 0.0 && t >= p->unplug_t ? p->unplug_clock : 1.0;
+
+    return charger * heat_clock(p, celsius);
+}
+
 void sim_alone(const sim_params *p, const sim_setting *use, double from, double to, double *watts,
                double *speed)
 {
@@ -131,8 +139,7 @@ void sim_alone(const sim_params *p, const sim_setting *use, double from, double 
     double seconds = 0.0;
 
     for (double t = 0.0; t < until; t += h) {
-        const double charger = p->unplug_t >= 0.0 && t >= p->unplug_t ? p->unplug_clock : 1.0;
-        const double heated = charger * heat_clock(p, celsius);
+        const double heated = clock_at(p, t, celsius);
         if (heated != clock)
             cold = cold_watts(p, use, clock = heated, &now);
         const double w = static_watts(p, celsius) + cold;
@@ -210,8 +217,7 @@ double sim_run(sim *s, const sim_setting *use, double dt, bool *sample)
 
     *sample = false;
     for (double left = dt; left > 1e-9; left -= h) {
-        const double charger = p->unplug_t >= 0.0 && s->t >= p->unplug_t ? p->unplug_clock : 1.0;
-        s->clock = charger * heat_clock(p, s->temperature_c);
+        s->clock = clock_at(p, s->t, s->temperature_c);
         if (s->clock != cold_clock)
             cold = cold_watts(p, use, cold_clock = s->clock, &speed);
         const double w = static_watts(p, s->temperature_c) + cold + burst(s);
