@@ -239,6 +239,26 @@ static void advise(const jl_model *model, jl_session_params p, uint64_t free_byt
                  "from disk as they are needed, slowly, with --allow-swap");
 }
 
+jl_status load_check_layers(const opts *o, const jl_model *model, jl_error *err)
+{
+    const int64_t wanted = opt_is_set(o, OPT_NGL) ? (int64_t)opt_int(o, OPT_NGL) : 0;
+    jl_model_info info;
+
+    jl_model_get_info(model, &info);
+    if (wanted <= 0 || wanted >= (int64_t)info.n_layer)
+        return JL_OK;
+    return tool_error(err, JL_UNSUPPORTED,
+                      "-ngl %lld of %u layers: a model cannot be split between GPU and CPU "
+                      "yet; give -ngl %u or -ngl 0",
+                      (long long)wanted, info.n_layer, info.n_layer + 1);
+}
+
+bool load_memory_is_enough(const opts *o, const jl_memory *need, uint64_t free_bytes)
+{
+    return need->device > 0 || need->total <= free_bytes || free_bytes == 0 ||
+           opt_on(o, OPT_ALLOW_SWAP);
+}
+
 jl_status load_check_memory(const opts *o, const jl_model *model, const jl_session_params *params,
                             jl_error *err)
 {
@@ -247,7 +267,9 @@ jl_status load_check_memory(const opts *o, const jl_model *model, const jl_sessi
     char text[4][24];
     char advice[200];
 
-    const jl_status status = jl_session_measure(model, params, &need, err);
+    jl_status status = load_check_layers(o, model, err);
+    if (status == JL_OK)
+        status = jl_session_measure(model, params, &need, err);
     if (status != JL_OK)
         return status;
     if (opt_on(o, OPT_VERBOSE))
@@ -255,18 +277,7 @@ jl_status load_check_memory(const opts *o, const jl_model *model, const jl_sessi
                 ui_memory(need.weights, text[0]), ui_memory(need.kv, text[1]),
                 ui_memory(need.compute + need.logits + need.other, text[2]),
                 ui_memory(free_bytes, text[3]));
-    if (opt_is_set(o, OPT_NGL)) {
-        jl_model_info info;
-        jl_model_get_info(model, &info);
-        if (opt_int(o, OPT_NGL) > 0 && opt_int(o, OPT_NGL) < (int64_t)info.n_layer)
-            return tool_error(err, JL_UNSUPPORTED,
-                              "-ngl %lld of %u layers: a model cannot be split between GPU and CPU "
-                              "yet; give -ngl %u or -ngl 0",
-                              (long long)opt_int(o, OPT_NGL), info.n_layer, info.n_layer + 1);
-    }
-    /* a GPU's own memory is checked when the session is made */
-    if (need.device > 0 || need.total <= free_bytes || free_bytes == 0 ||
-        opt_on(o, OPT_ALLOW_SWAP))
+    if (load_memory_is_enough(o, &need, free_bytes))
         return JL_OK;
     advise(model, *params, free_bytes, advice, sizeof advice);
     return tool_error(err, JL_NO_MEMORY, "the model needs %s, %s is free: %s too little; %s",

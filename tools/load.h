@@ -2,6 +2,7 @@
 #ifndef JL_TOOLS_LOAD_H
 #define JL_TOOLS_LOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +18,13 @@ JL_MUST_CHECK jl_status load_model(const opts *o, const char *path, load_what wh
 /* Session parameters from -c -t -ub -ctk -ctv --cpu-mask. */
 void load_session_params(const opts *o, jl_session_params *out);
 
-/* The need of a session against the memory that is free: JL_NO_MEMORY with the shortfall and the
- * flag that would make it fit. */
+/* JL_UNSUPPORTED: -ngl asks for some of the model's layers, and all or none can be on the GPU. */
+JL_MUST_CHECK jl_status load_check_layers(const opts *o, const jl_model *model, jl_error *err);
+/* Whether the host has the memory, or is told to do without. A GPU's own memory is checked when the
+ * session is made. */
+bool load_memory_is_enough(const opts *o, const jl_memory *need, uint64_t free_bytes);
+/* -ngl as above, then the need of a session against the memory that is free: JL_NO_MEMORY with the
+ * shortfall and the flag that would make it fit. */
 JL_MUST_CHECK jl_status load_check_memory(const opts *o, const jl_model *model,
                                           const jl_session_params *params, jl_error *err);
 

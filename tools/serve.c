@@ -84,7 +84,9 @@ static jl_status check_memory(const opts *o, const jl_model *model, const jl_ser
     jl_memory need;
     char text[3][24];
 
-    const jl_status status = jl_server_measure(model, p, &need, err);
+    jl_status status = load_check_layers(o, model, err);
+    if (status == JL_OK)
+        status = jl_server_measure(model, p, &need, err);
     if (status != JL_OK)
         return status;
     if (!opt_on(o, OPT_QUIET))
@@ -92,9 +94,7 @@ static jl_status check_memory(const opts *o, const jl_model *model, const jl_ser
                 "joule: context %u tokens, %u at a time; weights %s, KV cache %s, %s free\n",
                 p->session.n_ctx, p->n_parallel, ui_memory(need.weights, text[0]),
                 ui_memory(need.kv, text[1]), ui_memory(free_bytes, text[2]));
-    /* a GPU's own memory is checked when the session is made */
-    if (need.device > 0 || need.total <= free_bytes || free_bytes == 0 ||
-        opt_on(o, OPT_ALLOW_SWAP))
+    if (load_memory_is_enough(o, &need, free_bytes))
         return JL_OK;
     return tool_error(err, JL_NO_MEMORY,
                       "the server needs %s, %s is free; smaller -c, --parallel or "

@@ -37,6 +37,8 @@ raw --temp 0 -n 24 -f "$T/prompt"
 same "prompt from a file" "$T/greedy" "$T/out"
 raw -n 0 -p "Hello"
 is "-n 0 generates nothing" "" "$(out)"
+refuses 1 "a model cannot be split between GPU and CPU" "a part of the layers on a GPU: run" run -m "$M" -ngl 1 -p Hello
+refuses 1 "a model cannot be split between GPU and CPU" "a part of the layers on a GPU: serve" serve -m "$M" -ngl 1 --port 0
 raw --temp 0 -c 32 -p "Hello" --ignore-eos
 grep -q "context of 32 tokens is full" "$T/err" && pass "a full context is said" || fail "a full context is said" "$(cat "$T/err")"
 for kv in f32 q8_0; do
