@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "checkpoint.h"
 #include "hub_cli.h"
 #include "json.h"
 #include "ui.h"
@@ -94,6 +95,8 @@ static int remove_model(const opts *o, const jl_hub_spec *spec, jl_error *err)
     s = jl_hub_remove(spec, false, &n, &bytes, err);
     if (s != JL_OK)
         return ui_fail(o, err);
+    if (!*spec->what) /* all of the repository: what was made of its checkpoint, too */
+        bytes += checkpoint_forget(spec->repo);
     if (!opt_on(o, OPT_QUIET))
         fprintf(stderr, "%u file%s removed, %s freed\n", n, n == 1 ? "" : "s",
                 ui_bytes(bytes, size));

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "checkpoint.h"
 #include "hub_cli.h"
-#include "joule/convert.h"
 #include "joule/sys.h"
 #include "paths.h"
 #include "ui.h"
@@ -32,37 +32,6 @@ static bool on_load(void *ctx, float done)
 {
     ui_progress_show(ctx, done, NULL);
     return !ui_interrupted;
-}
-
-static bool on_convert(void *ctx, uint64_t done, uint64_t total)
-{
-    ui_progress_show(ctx, (double)done / (double)total, NULL);
-    return !ui_interrupted;
-}
-
-/* The model file of a checkpoint folder: DIR/joule.gguf, made when it is missing or older than the
- * folder's config.json. */
-static jl_status convert_folder(const opts *o, const char *folder, char *path, size_t cap,
-                                jl_error *err)
-{
-    char config[4096];
-    struct stat made;
-    struct stat source;
-    ui_progress progress;
-    const jl_convert_params params = {
-        .struct_size = sizeof params, .progress = on_convert, .progress_ctx = &progress};
-
-    if (snprintf(path, cap, "%s/joule.gguf", folder) >= (int)cap ||
-        snprintf(config, sizeof config, "%s/config.json", folder) >= (int)sizeof config)
-        return tool_error(err, JL_INVALID, "the folder's name is too long");
-    if (stat(config, &source) == 0 && stat(path, &made) == 0 && made.st_mtime >= source.st_mtime)
-        return JL_OK;
-    if (!opt_on(o, OPT_QUIET))
-        fprintf(stderr, "joule: %s is a checkpoint; it is converted once, to %s\n", folder, path);
-    ui_progress_start(&progress, o, "converting");
-    const jl_status status = jl_convert(folder, path, &params, NULL, err);
-    ui_progress_end(&progress);
-    return status;
 }
 
 static bool is_folder(const char *path)
@@ -103,7 +72,7 @@ jl_status load_model(const opts *o, const char *path, load_what what, jl_model *
         path = here;
     }
     if (is_folder(path)) {
-        const jl_status made = convert_folder(o, path, converted, sizeof converted, err);
+        const jl_status made = checkpoint_model(o, path, converted, sizeof converted, err);
         if (made != JL_OK)
             return made;
         path = converted;

@@ -137,6 +137,14 @@ bool path_cache(char *out, size_t cap)
     return cache_folder("prefix", out, cap);
 }
 
+bool path_converted(const char *name, char *out, size_t cap)
+{
+    char below[PATH_MAX];
+
+    return snprintf(below, sizeof below, "converted/%s", name) < (int)sizeof below &&
+           cache_folder(below, out, cap);
+}
+
 bool path_shaders(char *out, size_t cap)
 {
     return cache_folder("shaders", out, cap);

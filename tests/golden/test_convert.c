@@ -5,8 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "checkpoint.h"
-#include "golden.h"
+#include "checkpoint_case.h"
 #include "joule/convert.h"
 #include "joule/sys.h"
 #include "quant/quant.h"
@@ -14,122 +13,9 @@
 
 static const char *data_folder, *scratch_folder;
 
-#define COMMON                                                                                     \
-    "\"rms_norm_eps\":1e-5,\"max_position_embeddings\":4096,\"num_hidden_layers\":4,"              \
-    "\"num_attention_heads\":4,"
-static const char llama_config[] =
-    "{\"model_type\":\"llama\"," COMMON "\"hidden_size\":64,\"intermediate_size\":96,"
-    "\"num_key_value_heads\":2,\"head_dim\":32,\"tie_word_embeddings\":true,\"vocab_size\":%u,"
-    "\"rope_theta\":5e5,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,"
-    "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}";
-static const char mistral_config[] =
-    "{\"model_type\":\"mistral3\",\"tie_word_embeddings\":false,\"text_config\":{\"model_type\":"
-    "\"mistral\"," COMMON "\"hidden_size\":96,\"intermediate_size\":160,\"num_key_value_heads\":1,"
-    "\"head_dim\":64,\"vocab_size\":%u,\"sliding_window\":null,\"rope_parameters\":{\"rope_type\":"
-    "\"default\",\"rope_theta\":1e8}}}";
-
-#define GEMMA_ROPE                                                                                 \
-    "\"rms_norm_eps\":1e-6,\"max_position_embeddings\":4096,"                                      \
-    "\"final_logit_softcapping\":30.0,\"rope_parameters\":{"                                       \
-    "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":1e4},"                        \
-    "\"full_attention\":{\"rope_type\":\"proportional\",\"rope_theta\":1e6,"                       \
-    "\"partial_rotary_factor\":0.25}}"
-#define LOCAL "\"sliding_attention\","
-#define GLOBAL "\"full_attention\""
-#define GEMMA_BEGIN "{\"model_type\":\"gemma4\",\"text_config\":{\"model_type\":\"gemma4_text\","
-static const char e2b_config[] = GEMMA_BEGIN GEMMA_ROPE
-    ",\"vocab_size\":%u,\"num_hidden_layers\":7,\"layer_types\":[" LOCAL LOCAL LOCAL GLOBAL
-    "," LOCAL LOCAL GLOBAL "],\"hidden_size\":64,\"intermediate_size\":96,"
-    "\"num_attention_heads\":4,\"num_key_value_heads\":1,\"head_dim\":32,\"global_head_dim\":64,"
-    "\"sliding_window\":96,\"hidden_size_per_layer_input\":32,\"num_kv_shared_layers\":3,"
-    "\"use_double_wide_mlp\":true,\"tie_word_embeddings\":true}}";
-static const char moe_config[] = GEMMA_BEGIN GEMMA_ROPE
-    ",\"vocab_size\":%u,\"num_hidden_layers\":6,\"layer_types\":[" LOCAL LOCAL LOCAL LOCAL LOCAL
-        GLOBAL "],\"hidden_size\":64,\"intermediate_size\":96,\"num_attention_heads\":4,"
-    "\"num_key_value_heads\":2,\"num_global_key_value_heads\":1,\"head_dim\":32,"
-    "\"global_head_dim\":64,\"sliding_window\":128,\"attention_k_eq_v\":true,"
-    "\"enable_moe_block\":true,\"num_experts\":16,\"top_k_experts\":4,"
-    "\"moe_intermediate_size\":32,\"tie_word_embeddings\":true}}";
-
-typedef struct {
-    const char *name, *config;
-    bool gemma;
-    uint32_t n_head_kv; /* of Llama models: their rows are turned */
-} case_info;
-
-static const case_info cases[] = {
-    {"llama3", llama_config, false, 2},
-    {"mistral", mistral_config, false, 1},
-    {"e2b", e2b_config, true, 0},
-    {"26b-a4b", moe_config, true, 0},
-};
-
-typedef struct {
-    golden_case c;
-    jl_gguf *model;
-    char folder[512], model_path[512], out[512], config[2048];
-    checkpoint_plan plan;
-} setup;
-
-static void remove_files(const setup *s)
+static void open_case(checkpoint_case *s, const char *name, checkpoint_awq awq)
 {
-    static const char *const files[] = {"config.json",
-                                        "tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "model.safetensors",
-                                        "model.safetensors.index.json",
-                                        "model-00001-of-00002.safetensors",
-                                        "model-00002-of-00002.safetensors"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char path[600];
-        snprintf(path, sizeof path, "%s/%s", s->folder, files[i]);
-        (void)unlink(path);
-    }
-}
-
-/* The text with the size of the vocabulary in the place of its %u. */
-static void format_config(char *out, size_t cap, const char *config, uint32_t n_vocab)
-{
-    const char *at = strstr(config, "%u");
-    snprintf(out, cap, "%.*s%u%s", (int)(at - config), config, n_vocab, at + 2);
-}
-
-static void open_setup(setup *s, const char *name, checkpoint_awq awq)
-{
-    jl_error err;
-    const case_info *info = cases;
-    while (strcmp(info->name, name) != 0)
-        info++;
-    *s = (setup){0};
-    golden_open(&s->c, data_folder, name);
-    snprintf(s->folder, sizeof s->folder, "%s/checkpoint-%s", scratch_folder, name);
-    snprintf(s->model_path, sizeof s->model_path, "%s/convert-%s.tmp", scratch_folder, name);
-    snprintf(s->out, sizeof s->out, "%s/converted-%s.tmp", scratch_folder, name);
-    format_config(s->config, sizeof s->config, info->config, s->c.n_vocab);
-    (void)mkdir(s->folder, 0700);
-    remove_files(s);
-    (void)unlink(s->out);
-    golden_write_model(&s->c, s->model_path, JL_TYPE_F32);
-    assert_ok(jl_gguf_open(s->model_path, &s->model, &err));
-    s->plan = (checkpoint_plan){.folder = s->folder,
-                                .model = s->model,
-                                .config = s->config,
-                                .sharded = info != cases && !awq,
-                                .awq = awq,
-                                .gemma = info->gemma,
-                                .n_head = 4,
-                                .n_head_kv = info->n_head_kv};
-    checkpoint_write(&s->plan);
-}
-
-static void close_setup(setup *s)
-{
-    jl_gguf_close(s->model);
-    golden_close(&s->c);
-    remove_files(s);
-    (void)rmdir(s->folder);
-    (void)unlink(s->model_path);
-    (void)unlink(s->out);
+    checkpoint_case_open(s, data_folder, scratch_folder, name, awq);
 }
 
 static void check_tensors(const jl_gguf *want, const jl_gguf *got)
@@ -180,7 +66,7 @@ static void check_texts(const jl_gguf *want, const jl_gguf *got, const char *key
 }
 
 /* Tokens of images and sound are never generated: joule's logit is -inf. */
-static bool is_masked(const setup *s, size_t token)
+static bool is_masked(const checkpoint_case *s, size_t token)
 {
     for (size_t i = 0; i < s->c.n_masked; i++)
         if (s->c.masked[i] == (int32_t)token)
@@ -188,7 +74,7 @@ static bool is_masked(const setup *s, size_t token)
     return false;
 }
 
-static void check_logits(const setup *s)
+static void check_logits(const checkpoint_case *s)
 {
     jl_model *model;
     jl_error err;
@@ -207,11 +93,11 @@ static void check_logits(const setup *s)
 
 static void check_plain(const char *name)
 {
-    setup s;
+    checkpoint_case s;
     jl_gguf *got;
     jl_error err = {0};
     jl_convert_result r;
-    open_setup(&s, name, AWQ_NONE);
+    open_case(&s, name, AWQ_NONE);
     if (jl_convert(s.folder, s.out, NULL, &r, &err) != JL_OK)
         fail_msg("%s: %s", name, err.text);
     assert_ok(jl_gguf_open(s.out, &got, &err));
@@ -223,7 +109,7 @@ static void check_plain(const char *name)
     assert_int_equal(r.n_tensors, jl_gguf_n_tensors(got));
     jl_gguf_close(got);
     check_logits(&s);
-    close_setup(&s);
+    checkpoint_case_close(&s);
 }
 
 static void test_llama(void **state)
@@ -247,7 +133,8 @@ static void test_gemma(void **state)
 
 /* ---- AWQ -------------------------------------------------------------------------------- */
 
-static void check_awq_row(const setup *s, const jl_gguf_tensor *t, size_t index, uint64_t r)
+static void check_awq_row(const checkpoint_case *s, const jl_gguf_tensor *t, size_t index,
+                          uint64_t r)
 {
     const bool q = strstr(t->name, "attn_q."), k = strstr(t->name, "attn_k.");
     const uint64_t o =
@@ -268,11 +155,11 @@ static void check_awq_row(const setup *s, const jl_gguf_tensor *t, size_t index,
 
 static void check_awq(const char *type)
 {
-    setup s;
+    checkpoint_case s;
     jl_gguf *got;
     jl_error err = {0};
     const jl_convert_params params = {.struct_size = sizeof params, .awq = type};
-    open_setup(&s, "mistral", AWQ_RANDOM);
+    open_case(&s, "mistral", AWQ_RANDOM);
     if (jl_convert(s.folder, s.out, &params, NULL, &err) != JL_OK)
         fail_msg("%s", err.text);
     assert_ok(jl_gguf_open(s.out, &got, &err));
@@ -290,7 +177,7 @@ static void check_awq(const char *type)
     jl_model *model;
     assert_ok(jl_model_open(s.out, NULL, &model, &err));
     jl_model_close(model);
-    close_setup(&s);
+    checkpoint_case_close(&s);
 }
 
 static void test_awq(void **state)
@@ -302,7 +189,7 @@ static void test_awq(void **state)
 }
 
 /* Logits of scripts/make-awq-goldens for the first *n tokens, to be freed. */
-static float *read_reference(const setup *s, const char *name, size_t *n)
+static float *read_reference(const checkpoint_case *s, const char *name, size_t *n)
 {
     char path[600];
     char *bytes;
@@ -317,7 +204,7 @@ static float *read_reference(const setup *s, const char *name, size_t *n)
     return (float *)(void *)bytes;
 }
 
-static void convert_as(const setup *s, const char *type)
+static void convert_as(const checkpoint_case *s, const char *type)
 {
     const jl_convert_params params = {.struct_size = sizeof params, .awq = type};
     jl_error err = {0};
@@ -325,7 +212,7 @@ static void convert_as(const setup *s, const char *type)
         fail_msg("%s", err.text);
 }
 
-static float *run_out(const setup *s, size_t n, const char *cpu_mask)
+static float *run_out(const checkpoint_case *s, size_t n, const char *cpu_mask)
 {
     const golden_plan plan = {.n_threads = 2, .kv = JL_KV_F32, .cpu_mask = cpu_mask};
     jl_model *model;
@@ -366,10 +253,10 @@ static void check_same_values(const char *path_a, const char *path_b)
  * to the bit, and what 8-bit activations make of them, the same with every kernel. */
 static void check_parity(const char *name)
 {
-    setup s;
+    checkpoint_case s;
     size_t n;
     char wide_path[512];
-    open_setup(&s, name, AWQ_ROUNDED);
+    open_case(&s, name, AWQ_ROUNDED);
     float *want = read_reference(&s, name, &n);
     convert_as(&s, "F32");
     float *wide = run_out(&s, n, NULL);
@@ -396,7 +283,7 @@ static void check_parity(const char *name)
     free(wide);
     free(packed);
     free(scalar);
-    close_setup(&s);
+    checkpoint_case_close(&s);
 }
 
 static void test_awq_parity(void **state)
@@ -408,7 +295,7 @@ static void test_awq_parity(void **state)
 
 /* ---- bad input -------------------------------------------------------------------------- */
 
-static void refuse(const setup *s, jl_status status, const char *part)
+static void refuse(const checkpoint_case *s, jl_status status, const char *part)
 {
     jl_error err = {0};
     const jl_status got = jl_convert(s->folder, s->out, NULL, NULL, &err);
@@ -417,7 +304,8 @@ static void refuse(const setup *s, jl_status status, const char *part)
     assert_int_equal(access(s->out, F_OK), -1);
 }
 
-static void put_bytes(const setup *s, const char *file, long at, const void *bytes, size_t n)
+static void put_bytes(const checkpoint_case *s, const char *file, long at, const void *bytes,
+                      size_t n)
 {
     char path[600];
     snprintf(path, sizeof path, "%s/%s", s->folder, file);
@@ -434,9 +322,9 @@ static void test_damaged(void **state)
     static const uint8_t nan[4] = {0, 0, 0xc0, 0x7f};
     static const uint8_t huge[8] = {255, 255, 255, 255, 255, 255, 255, 127};
     char path[600];
-    setup s;
+    checkpoint_case s;
     (void)state;
-    open_setup(&s, "llama3", AWQ_NONE);
+    open_case(&s, "llama3", AWQ_NONE);
     snprintf(path, sizeof path, "%s/%s", s.folder, weights);
     put_bytes(&s, weights, -4, nan, 4);
     refuse(&s, JL_FORMAT, "not a finite number");
@@ -466,14 +354,14 @@ static void test_damaged(void **state)
     refuse(&s, JL_FORMAT, "num_hidden_layers");
     checkpoint_write_text(s.folder, "config.json", "{");
     refuse(&s, JL_FORMAT, "is no JSON");
-    close_setup(&s);
+    checkpoint_case_close(&s);
 }
 
 static void test_tokenizer(void **state)
 {
-    setup s;
+    checkpoint_case s;
     (void)state;
-    open_setup(&s, "llama3", AWQ_NONE);
+    open_case(&s, "llama3", AWQ_NONE);
     checkpoint_write_text(s.folder, "tokenizer.json", "[]");
     refuse(&s, JL_UNSUPPORTED, "does not know");
     checkpoint_write_text(s.folder, "tokenizer.json",
@@ -484,7 +372,7 @@ static void test_tokenizer(void **state)
                           "{\"pre_tokenizer\":\"'s|'t|'re \\\\p{N}{1,3}\",\"model\":{\"vocab\":"
                           "{\"a\":1},\"merges\":[\"aa\"]}}");
     refuse(&s, JL_FORMAT, "merges[0]");
-    close_setup(&s);
+    checkpoint_case_close(&s);
 }
 
 static bool stop(void *ctx, uint64_t done, uint64_t total)
@@ -500,12 +388,12 @@ static void test_interrupted(void **state)
     const jl_convert_params params = {
         .struct_size = sizeof params, .progress = stop, .progress_ctx = &calls};
     jl_error err = {0};
-    setup s;
+    checkpoint_case s;
     (void)state;
-    open_setup(&s, "llama3", AWQ_NONE);
+    open_case(&s, "llama3", AWQ_NONE);
     assert_int_equal(jl_convert(s.folder, s.out, &params, NULL, &err), JL_CANCELLED);
     assert_int_equal(access(s.out, F_OK), -1);
-    close_setup(&s);
+    checkpoint_case_close(&s);
 }
 
 int main(int argc, char **argv)
