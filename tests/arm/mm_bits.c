@@ -11,10 +11,14 @@
 #include "quant/random.h"
 
 /* rows, weights per row, columns; more blocks than a tile, odd edges, one column */
-static const size_t shapes[][3] = {{9, 256, 1}, {19, 2304, 7}, {3, 512, 2}, {70, 256, 5}};
+static const size_t shapes[][3] = {{9, 256, 1}, {19, 3328, 7}, {3, 512, 2}, {70, 256, 5}};
+/* of JQ4 alone, whose rows need not be whole super-blocks: more rows and columns than a tile of
+ * SME, an odd end; more columns of weights than a tile */
+static const size_t jq4_shapes[][3] = {{288, 160, 37}, {48, 4448, 34}, {16, 352, 16}};
 static const char *const all_bundles[] = {"neon", "dotprod", "i8mm", "sme", "sme2"};
 enum {
     N_SHAPES = sizeof shapes / sizeof *shapes,
+    N_JQ4_SHAPES = sizeof jq4_shapes / sizeof *jq4_shapes,
     N_BUNDLES = sizeof all_bundles / sizeof *all_bundles
 };
 
@@ -97,9 +101,32 @@ static bool has(const char *bundle, jl_cpu_kernels *k)
     return strcmp(k->name, bundle) == 0;
 }
 
-int main(int argc, char **argv)
+/* One product with every bundle; how many were made and how many differ is added to n and bad. */
+static void compare(jl_type type, const size_t shape[3], const char *const *bundles,
+                    size_t n_bundles, int *n, int *bad)
 {
     jl_cpu_kernels scalar;
+    jl_cpu_kernels k;
+    problem p;
+
+    jl_cpu_kernels_scalar(&scalar);
+    problem_new(&p, type, shape);
+    scalar.mm[type](&p.args);
+    for (size_t b = 0; b < n_bundles; b++) {
+        if (!has(bundles[b], &k))
+            continue;
+        ++*n;
+        if (same(&p, type, &k))
+            continue;
+        ++*bad;
+        printf("%s %s, %zu x %zu x %zu: other bits than the definition\n", bundles[b],
+               jl_type_name((uint32_t)type), shape[0], shape[1], shape[2]);
+    }
+    problem_free(&p);
+}
+
+int main(int argc, char **argv)
+{
     jl_cpu_kernels k;
     const char *const *bundles = argc > 1 ? (const char *const *)argv + 1 : all_bundles;
     const size_t n_bundles = argc > 1 ? (size_t)argc - 1 : (size_t)N_BUNDLES;
@@ -111,24 +138,11 @@ int main(int argc, char **argv)
             printf("%s is not here\n", bundles[b]);
             return 1;
         }
-    jl_cpu_kernels_scalar(&scalar);
     for (uint32_t t = 0; t < JL_TYPE_MAX; t++)
-        for (size_t s = 0; s < N_SHAPES && jl_type_get(t)->is_weight; s++) {
-            problem p;
-            problem_new(&p, (jl_type)t, shapes[s]);
-            scalar.mm[t](&p.args);
-            for (size_t b = 0; b < n_bundles; b++) {
-                if (!has(bundles[b], &k))
-                    continue;
-                n++;
-                if (same(&p, (jl_type)t, &k))
-                    continue;
-                bad++;
-                printf("%s %s, %zu x %zu x %zu: other bits than the definition\n", bundles[b],
-                       jl_type_name(t), shapes[s][0], shapes[s][1], shapes[s][2]);
-            }
-            problem_free(&p);
-        }
+        for (size_t s = 0; s < N_SHAPES && jl_type_get(t)->is_weight; s++)
+            compare((jl_type)t, shapes[s], bundles, n_bundles, &n, &bad);
+    for (size_t s = 0; s < N_JQ4_SHAPES; s++)
+        compare(JL_TYPE_JQ4, jq4_shapes[s], bundles, n_bundles, &n, &bad);
     printf("%d products, %d differ\n", n, bad);
     return bad > 0 || n == 0;
 }

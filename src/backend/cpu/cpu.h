@@ -99,7 +99,9 @@ static inline cpu_split cpu_split_rows(const cpu_backend *c, size_t n_cols)
 
     if (n_cols > 1) {
         /* many threads need more pieces than the tallest tiles leave them */
-        const bool low = c->k.mm_tile_rows > 64 && c->limits.n_threads > 4;
+        const int planned = c->limits.plan.n_prefill; /* 0: no plan; with SME one for each unit */
+        const int n = planned ? planned : (int)c->limits.n_threads;
+        const bool low = c->k.mm_tile_rows > 64 && n > 4;
         return (cpu_split){low ? 64 : (uint32_t)c->k.mm_tile_rows, 1};
     }
     return (cpu_split){CPU_UNIT_1, most ? most : 1};

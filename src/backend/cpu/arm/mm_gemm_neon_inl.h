@@ -396,6 +396,64 @@ ALWAYS void acc_store(const gemm_part *g, int C, float32x4_t acc[ACC_ROWS][MAX_A
         }
 }
 
+#if SMMLA
+/* All blocks of the part for the common case: three pairs of columns, scales only. In assembly
+ * because of its loads of three and four registers that follow each other, which with 24 sums
+ * and chains leave one register. Sums are v12 to v23, chains v0 to v11, weights v24 to v27,
+ * activations v28 to v30. */
+#define SUMS_0 "movi v12.4s, #0\n movi v13.4s, #0\n movi v14.4s, #0\n movi v15.4s, #0\n"           \
+               "movi v16.4s, #0\n movi v17.4s, #0\n movi v18.4s, #0\n movi v19.4s, #0\n"           \
+               "movi v20.4s, #0\n movi v21.4s, #0\n movi v22.4s, #0\n movi v23.4s, #0\n"
+#define SUMS_ROW(w, a, b, c)                                                                       \
+    "smmla v" #a ".4s, v" #w ".16b, v28.16b\n"                                                     \
+    "smmla v" #b ".4s, v" #w ".16b, v29.16b\n"                                                     \
+    "smmla v" #c ".4s, v" #w ".16b, v30.16b\n"
+#define SUMS_8 /* 8 k */                                                                           \
+    "ld1 {v24.16b-v27.16b}, [%[w]], #64\n"                                                         \
+    "ld1 {v28.16b-v30.16b}, [%[q]], #48\n"                                                         \
+    SUMS_ROW(24, 12, 13, 14) SUMS_ROW(25, 15, 16, 17) SUMS_ROW(26, 18, 19, 20)                     \
+    SUMS_ROW(27, 21, 22, 23)
+#define CHAIN(acc, sum, dw, da)                                                                    \
+    "scvtf v" #sum ".4s, v" #sum ".4s\n"                                                           \
+    "fmul v31.4s, v" #dw ".4s, v" #da ".4s\n"                                                      \
+    "fmla v" #acc ".4s, v" #sum ".4s, v31.4s\n"
+#define CHAIN_ROW(w, a, sa, b, sb, c, sc)                                                          \
+    CHAIN(a, sa, w, 28) CHAIN(b, sb, w, 29) CHAIN(c, sc, w, 30)
+#define CHAINS_MOVE(op, at)                                                                        \
+    op " {v0.4s-v3.4s}, [%[" at "]], #64\n" op " {v4.4s-v7.4s}, [%[" at "]], #64\n"                \
+    op " {v8.4s-v11.4s}, [%[" at "]]\n"
+
+ALWAYS void gemm_blocks_3(const gemm_part *g, float32x4_t acc[ACC_ROWS][MAX_ACC])
+{
+    const mm_weights *w = g->tile->w[g->group];
+    const mm_acts *q = g->tile->q;
+    const float32x4_t *from = acc[0];
+    float32x4_t *to = acc[0];
+    size_t n = g->n_blocks;
+
+    __asm__ volatile(CHAINS_MOVE("ld1", "from")
+                     "1:\n" SUMS_0 SUMS_8 SUMS_8 SUMS_8 SUMS_8
+                     "ld1 {v24.4s-v27.4s}, [%[w]], #64\n"
+                     "ld1 {v28.4s-v30.4s}, [%[q]], #48\n"
+                     CHAIN_ROW(24, 0, 12, 1, 13, 2, 14) CHAIN_ROW(25, 3, 15, 4, 16, 5, 17)
+                     CHAIN_ROW(26, 6, 18, 7, 19, 8, 20) CHAIN_ROW(27, 9, 21, 10, 22, 11, 23)
+                     "subs %[n], %[n], #1\n"
+                     "b.ne 1b\n" CHAINS_MOVE("st1", "to")
+                     : [w] "+r"(w), [q] "+r"(q), [n] "+r"(n), [from] "+r"(from), [to] "+r"(to)
+                     :
+                     : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11",
+                       "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
+                       "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "cc",
+                       "memory");
+}
+#else
+ALWAYS void gemm_blocks_3(const gemm_part *g, float32x4_t acc[ACC_ROWS][MAX_ACC])
+{
+    (void)g;
+    (void)acc;
+}
+#endif
+
 ALWAYS void gemm_block(const mm_kind *f, const gemm_part *g, int C)
 {
     float32x4_t acc[ACC_ROWS][MAX_ACC];
@@ -407,8 +465,11 @@ ALWAYS void gemm_block(const mm_kind *f, const gemm_part *g, int C)
             acc[r][c] = vdupq_n_f32(0.0f);
     if (g->resume)
         acc_load(g, C, acc);
-    for (size_t b = 0; b < g->n_blocks; b++)
-        gemm_step(f, g, b, C, acc);
+    if (SMMLA && C == 3 && !f->has_min && !f->halves)
+        gemm_blocks_3(g, acc);
+    else
+        for (size_t b = 0; b < g->n_blocks; b++)
+            gemm_step(f, g, b, C, acc);
     acc_store(g, C, acc);
 }
 
@@ -423,16 +484,17 @@ ALWAYS void pack_columns(const mm_kind *f, const gemm_part *g, int n_pairs)
         const mm_col *x = &g->col[2 * c];
         const mm_col *y = &g->col[2 * c + 1];
         for (size_t b = 0; b < g->n_blocks; b++) {
-            for (int h = 0; h < 2; h++) {
-                const int8x16_t qx = vld1q_s8(x->q + 32 * b + 16 * h);
-                const int8x16_t qy = vld1q_s8(y->q + 32 * b + 16 * h);
-                vst1q_s8(t->q[b].q[2 * h][c], zip64(qx, qy, 0));
-                vst1q_s8(t->q[b].q[2 * h + 1][c], zip64(qx, qy, 1));
-                for (int i = 0; i < 4 && f->has_min; i++)
-                    t->sum[b][h][c][i] = (i % 2 ? y : x)->sum[2 * b + (size_t)h];
-            }
-            const float32x4_t d = vsetq_lane_f32(y->d[b], vdupq_n_f32(x->d[b]), 1);
-            vst1q_f32(t->q[b].da[c], vsetq_lane_f32(y->d[b], d, 3));
+            const int8x16_t x0 = vld1q_s8(x->q + 32 * b);
+            const int8x16_t x1 = vld1q_s8(x->q + 32 * b + 16);
+            const int8x16_t y0 = vld1q_s8(y->q + 32 * b);
+            const int8x16_t y1 = vld1q_s8(y->q + 32 * b + 16);
+            vst1q_s8(t->q[b].q[0][c], zip64(x0, y0, 0));
+            vst1q_s8(t->q[b].q[1][c], zip64(x0, y0, 1));
+            vst1q_s8(t->q[b].q[2][c], zip64(x1, y1, 0));
+            vst1q_s8(t->q[b].q[3][c], zip64(x1, y1, 1));
+            vst1q_f32(t->q[b].da[c], vzip1q_f32(vld1q_dup_f32(x->d + b), vld1q_dup_f32(y->d + b)));
+            for (int i = 0; i < 8 && f->has_min; i++)
+                t->sum[b][i / 4][c][i % 4] = (i % 2 ? y : x)->sum[2 * b + (size_t)i / 4];
         }
     }
 }

@@ -19,7 +19,7 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-enum { TILE_ROWS = 64, TILE_BLOCKS = 64 /* of 32 weights */, GROUP = 8 /* rows at a time */ };
+enum { TILE_ROWS = 64, TILE_BLOCKS = 96 /* of 32 weights */, GROUP = 8 /* rows at a time */ };
 
 /* Addresses of 4 rows. */
 typedef struct {
