@@ -14,7 +14,7 @@
 static const size_t shapes[][3] = {{9, 256, 1}, {19, 3328, 7}, {3, 512, 2}, {70, 256, 5}};
 /* of JQ4 alone, whose rows need not be whole super-blocks: more rows and columns than a tile of
  * SME, an odd end; more columns of weights than a tile */
-static const size_t jq4_shapes[][3] = {{288, 160, 37}, {48, 4448, 34}, {16, 352, 16}};
+static const size_t jq4_shapes[][3] = {{544, 160, 37}, {48, 4448, 34}, {16, 352, 16}};
 static const char *const all_bundles[] = {"neon", "dotprod", "i8mm", "sme", "sme2"};
 enum {
     N_SHAPES = sizeof shapes / sizeof *shapes,

@@ -1,4 +1,4 @@
-/* JQ4 with SME: up to 256 rows and 4096 columns of the weights are expanded to signed bytes,
+/* JQ4 with SME: up to 512 rows and 4096 columns of the weights are expanded to signed bytes,
  * then met by all columns of activations, 2 VL at a time, VL being the number of 32-bit lanes of
  * a streaming vector: 4, 8 or 16. All of it happens in one stay in streaming mode.
  *
@@ -17,7 +17,7 @@
 #include "backend/cpu/arm/mm_jq4_neon_inl.h"
 
 enum {
-    TILE_ROWS = 256,
+    TILE_ROWS = 512,
     TILE_SEGMENTS = 16,
     TILE_K = TILE_SEGMENTS * SEGMENT,
     MAX_VL = 16,

@@ -173,16 +173,19 @@ ALWAYS void store_sums(int32_t *out, size_t vl) STREAMING
     "ld4w {z0.s-z3.s}, %[all]/z, [%[sums], #4*" #i ", mul vl]\n"                                   \
     ADD(a, 0, 20) ADD(b, 1, 21) ADD(c, 2, 22) ADD(e, 3, 23)
 
+#define CHAIN_ROWS(op, pred)                                                                       \
+    op " {z4.s-z7.s}, %[all]" pred ", [%[chains]]\n"                                               \
+    op " {z8.s-z11.s}, %[all]" pred ", [%[chains], #4, mul vl]\n"                                  \
+    op " {z12.s-z15.s}, %[all]" pred ", [%[chains], #8, mul vl]\n"                                 \
+    op " {z16.s-z19.s}, %[all]" pred ", [%[chains], #12, mul vl]\n"
+
 /* Rows r .. r + 3 of the four tiles. */
 ALWAYS void chains_4(jq4_tile *t, size_t r, size_t n_segments, size_t vl) STREAMING
 {
     const float *d = t->d[0];
     const int32_t *sums = t->sums[0] + 4 * vl * r;
 
-    __asm__ volatile("ld4w {z4.s-z7.s}, %[all]/z, [%[chains]]\n"
-                     "ld4w {z8.s-z11.s}, %[all]/z, [%[chains], #4, mul vl]\n"
-                     "ld4w {z12.s-z15.s}, %[all]/z, [%[chains], #8, mul vl]\n"
-                     "ld4w {z16.s-z19.s}, %[all]/z, [%[chains], #12, mul vl]\n"
+    __asm__ volatile(CHAIN_ROWS("ld4w", "/z")
                      "1:\n"
                      "ld4w {z20.s-z23.s}, %[all]/z, [%[d]]\n"
                      ADD_ROW(0, 4, 5, 6, 7) ADD_ROW(1, 8, 9, 10, 11) ADD_ROW(2, 12, 13, 14, 15)
@@ -190,11 +193,7 @@ ALWAYS void chains_4(jq4_tile *t, size_t r, size_t n_segments, size_t vl) STREAM
                      "add %[d], %[d], %[next_d]\n"
                      "add %[sums], %[sums], %[next_sums]\n"
                      "subs %[n], %[n], #1\n"
-                     "b.ne 1b\n"
-                     "st4w {z4.s-z7.s}, %[all], [%[chains]]\n"
-                     "st4w {z8.s-z11.s}, %[all], [%[chains], #4, mul vl]\n"
-                     "st4w {z12.s-z15.s}, %[all], [%[chains], #8, mul vl]\n"
-                     "st4w {z16.s-z19.s}, %[all], [%[chains], #12, mul vl]\n"
+                     "b.ne 1b\n" CHAIN_ROWS("st4w", "")
                      : [d] "+r"(d), [sums] "+r"(sums), [n] "+r"(n_segments)
                      : [chains] "r"(t->chains + 4 * vl * r), [next_d] "r"(sizeof t->d[0]),
                        [next_sums] "r"(sizeof t->sums[0]), [all] "Upl"(svptrue_b32())
