@@ -25,6 +25,7 @@ typedef struct {
     double median, mean, sd; /* tokens per second */
     double cpu;              /* CPU seconds per token, median */
     double joules, watts;    /* per token, and while it ran; NAN: no meter */
+    jl_bench_work work;
 } bench_row;
 
 typedef struct {
@@ -122,22 +123,85 @@ static jl_status time_row(bench_run *b, bench_row *row, jl_error *err)
     ui_progress_end(&progress);
     if (s == JL_OK)
         summarise(row, tps, cpu);
+    jl_bench_get_work(b->bench, row->decode, row->n, &row->work);
     row->joules = bench_power_joules(&b->energy, (double)row->n * row->reps);
     row->watts = bench_power_watts(&b->energy);
     return s;
 }
 
-/* Share of the bound: bytes of weights for decode, int8 operations for prefill. */
-static double share_of_bound(const bench_run *b, const bench_row *row)
+/* Tokens per second that the machine allows: the bytes of decode at the read bandwidth, the
+ * products of prefill at the given int8 peak and then its attention at the F32 peak. NAN: not
+ * known. */
+static double bound_of(const bench_run *b, const bench_row *row, double int8_ops_per_s)
 {
     if (row->decode)
-        return row->median * (double)b->info.bytes_per_token / b->roof.read_bytes_per_s;
-    if (b->roof.int8_ops_per_s <= 0.0)
+        return b->roof.read_bytes_per_s / row->work.bytes;
+    if (int8_ops_per_s <= 0.0 || b->roof.f32_ops_per_s <= 0.0)
         return NAN;
-    /* the LM head runs for the last token only */
-    const double head = (double)b->info.n_vocab * b->info.n_embd;
-    const double ops = 2.0 * ((double)b->info.n_params_active - head * (1.0 - 1.0 / row->n));
-    return row->median * ops / b->roof.int8_ops_per_s;
+    return 1.0 / (row->work.int8_ops / int8_ops_per_s + row->work.f32_ops / b->roof.f32_ops_per_s);
+}
+
+static double share_of_bound(const bench_run *b, const bench_row *row)
+{
+    return row->median / bound_of(b, row, b->roof.int8_ops_per_s);
+}
+
+/* Of decode "80 %"; of prefill one for each of the two widest instruction sets, because little of
+ * a matrix unit's peak can be reached where sums are rounded every 32 products: "9 % amx, 61 %
+ * avx512vnni". A share of more than 100 % of the second only says that the first was used. */
+static const char *share_text(const bench_run *b, const bench_row *row, char text[64])
+{
+    const jl_roofline *r = &b->roof;
+    int n = 0;
+
+    if (row->decode || r->n_int8 == 0) {
+        const double share = share_of_bound(b, row);
+        snprintf(text, 64, isnan(share) ? "" : "%.0f %%", share * 100.0);
+        return text;
+    }
+    for (uint32_t i = r->n_int8; i > 0 && i + 2 > r->n_int8; i--)
+        n += snprintf(text + n, 64 - (size_t)n, "%s%.0f %% %s", n ? ", " : "",
+                      100.0 * row->median / bound_of(b, row, r->int8[i - 1].ops_per_s),
+                      r->int8[i - 1].name);
+    return text;
+}
+
+/* What the machine could do with the cores and instructions of a session. */
+static jl_status measure_roofline(const jl_session_params *like, uint32_t n_threads,
+                                  jl_roofline *out, jl_error *err)
+{
+    const jl_roofline_params params = {.struct_size = sizeof params,
+                                       .n_threads = n_threads,
+                                       .cpu_mask = like->cpu_mask,
+                                       .placement = like->placement};
+
+    return jl_roofline_measure(&params, out, err);
+}
+
+static void print_roofline(const jl_roofline *r)
+{
+    printf("%u threads read %.1f GB/s (%s; %s", r->n_threads, r->read_bytes_per_s * 1e-9,
+           r->read_how, ui_bytes(r->buffer_bytes, (char[24]){0}));
+    if (r->cache_bytes)
+        printf(", caches %s", ui_bytes(r->cache_bytes, (char[24]){0}));
+    printf("); int8 peak");
+    for (uint32_t i = 0; i < r->n_int8; i++)
+        printf("%s %.0f Gop/s (%s)", i ? "," : "", r->int8[i].ops_per_s * 1e-9, r->int8[i].name);
+    printf("%s; F32 ", r->n_int8 ? "" : " not known");
+    printf(r->f32_ops_per_s > 0.0 ? "%.0f Gflop/s\n" : "not known\n", r->f32_ops_per_s * 1e-9);
+}
+
+static void print_roofline_json(const jl_roofline *r)
+{
+    printf("{\"threads\": %u, \"read_gb_s\": %.3f, \"read_how\": \"%s\", \"buffer_bytes\": %llu, "
+           "\"cache_bytes\": %llu, \"int8_gop_s\": %.1f, \"kernels\": \"%s\", "
+           "\"f32_gflop_s\": %.1f, \"int8\": {",
+           r->n_threads, r->read_bytes_per_s * 1e-9, r->read_how,
+           (unsigned long long)r->buffer_bytes, (unsigned long long)r->cache_bytes,
+           r->int8_ops_per_s * 1e-9, r->kernels, r->f32_ops_per_s * 1e-9);
+    for (uint32_t i = 0; i < r->n_int8; i++)
+        printf("%s\"%s\": %.1f", i ? ", " : "", r->int8[i].name, r->int8[i].ops_per_s * 1e-9);
+    printf("}}\n");
 }
 
 static void print_head(const bench_run *b)
@@ -147,7 +211,8 @@ static void print_head(const bench_run *b)
 
     if (strcmp(format, "csv") == 0) {
         puts("model,bytes,bytes_per_token,kernels,threads,test,n,depth,reps,tps_median,tps_mean,"
-             "tps_sd,cpu_s_per_token,share_of_bound,read_gb_s,int8_gop_s,joules_per_token,watts");
+             "tps_sd,cpu_s_per_token,share_of_bound,read_gb_s,int8_gop_s,f32_gflop_s,"
+             "joules_per_token,watts");
     } else if (strcmp(format, "json") == 0) {
         puts("[");
     } else {
@@ -155,8 +220,10 @@ static void print_head(const bench_run *b)
                b->info.name[0] ? b->info.name : b->info.architecture,
                ui_bytes(b->info.file_bytes, size), ui_bytes(b->info.bytes_per_token, (char[24]){0}),
                b->n_threads, b->kernels);
-        printf("machine: reads %.1f GB/s, int8 peak %.0f Gop/s (%s)\n",
-               b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9, b->roof.kernels);
+        printf("machine: ");
+        print_roofline(&b->roof);
+        if (b->info.bytes_per_token < b->roof.cache_bytes)
+            puts("the weights of a token fit the caches: decode may exceed the memory's speed");
         bench_power_print_state(&b->energy);
         puts("\n| test | t/s (median) | mean ± sd | CPU s per token | GB/s | share of bound | J "
              "per token |\n|---|---:|---:|---:|---:|---:|---|");
@@ -168,34 +235,39 @@ static void print_row(bench_run *b, const bench_row *row)
     const char *format = opt_text(b->o, OPT_FORMAT);
     const double share = share_of_bound(b, row);
     char test[48];
-    char number[2][24];
+    char number[3][24];
 
     snprintf(test, sizeof test, row->depth ? "%s%u @ d%u" : "%s%u", row->decode ? "tg" : "pp",
              row->n, row->depth);
     if (strcmp(format, "csv") == 0) {
-        printf("\"%s\",%llu,%llu,\"%s\",%u,%s,%u,%u,%u,%.4f,%.4f,%.4f,%.6f,%.4f,%.3f,%.1f,%s,%s\n",
+        printf("\"%s\",%llu,%llu,\"%s\",%u,%s,%u,%u,%u,%.4f,%.4f,%.4f,%.6f,%s,%.3f,%.1f,%.1f,%s,"
+               "%s\n",
                b->info.name, (unsigned long long)b->info.file_bytes,
                (unsigned long long)b->info.bytes_per_token, b->kernels, b->n_threads, test, row->n,
-               row->depth, row->reps, row->median, row->mean, row->sd, row->cpu, share,
-               b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9,
+               row->depth, row->reps, row->median, row->mean, row->sd, row->cpu,
+               bench_power_json(share, number[2]), b->roof.read_bytes_per_s * 1e-9,
+               b->roof.int8_ops_per_s * 1e-9, b->roof.f32_ops_per_s * 1e-9,
                bench_power_json(row->joules, number[0]), bench_power_json(row->watts, number[1]));
     } else if (strcmp(format, "json") == 0) {
         printf("%s  {\"test\": \"%s\", \"n\": %u, \"depth\": %u, \"reps\": %u, \"threads\": %u, "
                "\"tps_median\": %.4f, \"tps_mean\": %.4f, \"tps_sd\": %.4f, \"cpu_s_per_token\": "
                "%.6f, "
-               "\"share_of_bound\": %.4f, \"joules_per_token\": %s, \"watts\": %s",
+               "\"share_of_bound\": %s, \"read_gb_s\": %.3f, \"int8_gop_s\": %.1f, "
+               "\"f32_gflop_s\": %.1f, \"joules_per_token\": %s, \"watts\": %s",
                b->n_rows ? ",\n" : "", test, row->n, row->depth, row->reps, b->n_threads,
-               row->median, row->mean, row->sd, row->cpu, share,
-               bench_power_json(row->joules, number[0]), bench_power_json(row->watts, number[1]));
+               row->median, row->mean, row->sd, row->cpu, bench_power_json(share, number[2]),
+               b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9,
+               b->roof.f32_ops_per_s * 1e-9, bench_power_json(row->joules, number[0]),
+               bench_power_json(row->watts, number[1]));
         bench_power_print_json(&b->energy);
         printf("}");
     } else {
         char rate[24] = "";
         if (row->decode)
             snprintf(rate, sizeof rate, "%.1f",
-                     row->median * (double)b->info.bytes_per_token * 1e-9);
-        printf("| %s | %.2f | %.2f ± %.2f | %.4f | %s | %.0f %% | %s |\n", test, row->median,
-               row->mean, row->sd, row->cpu, rate, share * 100.0,
+                     row->median * row->work.bytes * 1e-9);
+        printf("| %s | %.2f | %.2f ± %.2f | %.4f | %s | %s | %s |\n", test, row->median,
+               row->mean, row->sd, row->cpu, rate, share_text(b, row, (char[64]){0}),
                bench_power_text(row->joules, number[0]));
     }
     fflush(stdout);
@@ -257,7 +329,7 @@ static jl_status bench_model(bench_run *b, jl_model *model, const number_list li
     b->n_threads = jl_session_n_threads(jl_bench_session(b->bench));
     jl_session_describe(jl_bench_session(b->bench), kernels, sizeof kernels);
     b->kernels = kernels;
-    s = jl_roofline_measure(b->n_threads, &b->roof, err);
+    s = measure_roofline(&params.session, b->n_threads, &b->roof, err);
     if (s == JL_OK)
         s = bench_power_open(b->o, model, jl_bench_session(b->bench), &b->energy, err);
     if (s == JL_OK) {
@@ -274,16 +346,15 @@ static int show_roofline(const opts *o)
 {
     jl_roofline r;
     jl_error err = {0};
+    jl_session_params like;
 
-    if (jl_roofline_measure((uint32_t)opt_int(o, OPT_THREADS), &r, &err) != JL_OK)
+    load_session_params(o, &like);
+    if (measure_roofline(&like, like.n_threads, &r, &err) != JL_OK)
         return ui_fail(o, &err);
     if (strcmp(opt_text(o, OPT_FORMAT), "json") == 0)
-        printf(
-            "{\"threads\": %u, \"read_gb_s\": %.3f, \"int8_gop_s\": %.1f, \"kernels\": \"%s\"}\n",
-            r.n_threads, r.read_bytes_per_s * 1e-9, r.int8_ops_per_s * 1e-9, r.kernels);
+        print_roofline_json(&r);
     else
-        printf("%u threads: reads %.1f GB/s, int8 peak %.0f Gop/s (%s)\n", r.n_threads,
-               r.read_bytes_per_s * 1e-9, r.int8_ops_per_s * 1e-9, r.kernels);
+        print_roofline(&r);
     return EXIT_OK;
 }
 

@@ -38,16 +38,49 @@ JL_API JL_MUST_CHECK jl_status jl_bench_decode(jl_bench *bench, uint32_t n, jl_b
                                                jl_error *err);
 JL_API jl_session *jl_bench_session(jl_bench *bench);
 
+/* What a test needs at least, per token: the mean of its n tokens behind the depth that was set. */
+typedef struct {
+    double bytes;    /* read from memory: weights, and the keys and values seen (decode only) */
+    double int8_ops; /* of products with weights; multiply and add are two; the LM head once per
+                      * test in prefill, once per token in decode */
+    double f32_ops;  /* of attention */
+} jl_bench_work;
+
+JL_API void jl_bench_get_work(const jl_bench *bench, bool decode, uint32_t n, jl_bench_work *out);
+
+/* ---- the machine */
+
+enum { JL_PEAKS_MAX = 8 };
+
+typedef struct {
+    char name[16];    /* instruction set: "avx2", "avx512vnni", "amx" */
+    double ops_per_s; /* of all threads; multiply and add are two */
+} jl_peak;
+
+typedef struct {
+    uint32_t struct_size;  /* sizeof(jl_roofline_params) */
+    uint32_t n_threads;    /* 0: one per physical core of the placement's */
+    const char *cpu_mask;  /* as in jl_session_params; JL_INVALID if unknown */
+    jl_placement placement; /* threads go where a session's would */
+} jl_roofline_params;
+
 typedef struct {
     uint32_t n_threads;
-    double read_bytes_per_s; /* best of five passes over a buffer far larger than the caches */
-    double int8_ops_per_s; /* multiply and add counted as two; 0 if the kernels have no peak loop */
-    char kernels[32];      /* whose peak it is */
+    double read_bytes_per_s; /* the fastest of many ways to read a buffer */
+    char read_how[96];       /* that way: "avx512, 4 streams per thread, huge pages" */
+    uint64_t buffer_bytes;   /* that was read */
+    uint64_t cache_bytes;    /* last-level caches together; 0: unknown */
+    uint32_t n_int8;         /* instruction sets whose products the mask leaves, narrowest first */
+    jl_peak int8[JL_PEAKS_MAX];
+    double int8_ops_per_s; /* the best of them; 0 if there is none */
+    char kernels[16];      /* its name, "none" */
+    double f32_ops_per_s;  /* fused multiply-add, which attention is made of; 0: not known */
 } jl_roofline;
 
-/* Takes about two seconds. n_threads 0: one per physical core. */
-JL_API JL_MUST_CHECK jl_status jl_roofline_measure(uint32_t n_threads, jl_roofline *out,
-                                                   jl_error *err);
+/* Takes some three seconds and a buffer of eight times the last-level caches (1 to 4 GiB, a quarter
+ * of the free memory at most). params may be NULL. */
+JL_API JL_MUST_CHECK jl_status jl_roofline_measure(const jl_roofline_params *params,
+                                                   jl_roofline *out, jl_error *err);
 
 #ifdef __cplusplus
 }

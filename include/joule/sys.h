@@ -64,6 +64,7 @@ JL_API void jl_writer_abort(jl_writer *w); /* removes, frees; NULL is fine */
 JL_API uint64_t jl_memory_available(void);
 JL_API uint64_t jl_memory_total(void);       /* bytes */
 JL_API uint64_t jl_memory_peak(void);        /* peak resident set of this process, bytes */
+JL_API void jl_memory_peak_reset(void);      /* forgets earlier peaks; Linux, elsewhere nothing */
 JL_API uint64_t jl_time_ns(void);            /* monotonic */
 JL_API double jl_time_cpu(void);             /* CPU seconds of this process */
 /* Niceness of this process, 0 to 19: other programs go first. False if the system refuses. */

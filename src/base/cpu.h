@@ -37,6 +37,9 @@ size_t jl_cpu_model(char *text, size_t cap);
 int jl_cpu_count(void); /* processors this process may use (affinity and container quota), >= 1 */
 int jl_cpu_cores(void); /* physical cores among them, of all kinds, >= 1 */
 int jl_cpu_quota(void); /* processors' worth of time a container may use, rounded up; 0: no limit */
+/* Bytes of the last-level caches together; 0 if the system does not tell. */
+uint64_t jl_cpu_cache_bytes(void);
+uint64_t jl_cpu_cache_from_sysfs(const char *sys); /* the same of a /sys tree */
 
 /* Binds the calling thread to the index-th processor this process may use, whole cores first
  * (modulo their number). Does nothing where the system has no such call. */

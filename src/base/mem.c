@@ -100,6 +100,16 @@ void *jl_map_anon(size_t n_bytes)
     return p;
 }
 
+void jl_map_small_pages(void *p, size_t n_bytes)
+{
+#ifdef MADV_NOHUGEPAGE
+    (void)madvise(p, n_bytes, MADV_NOHUGEPAGE);
+#else
+    (void)p;
+    (void)n_bytes;
+#endif
+}
+
 void jl_unmap_anon(void *p, size_t n_bytes)
 {
     if (p)

@@ -21,6 +21,9 @@ bool jl_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 /* Page-aligned zeroed memory from the system, committed on first touch. NULL on failure. */
 void *jl_map_anon(size_t n_bytes);
 void jl_unmap_anon(void *p, size_t n_bytes);
+/* Such memory comes in huge pages where the system has them (when it is large enough). This asks
+ * for small ones, before the first touch. */
+void jl_map_small_pages(void *p, size_t n_bytes);
 
 /* Bump allocator over one block: with base NULL it only measures, so that the same code computes
  * the need and hands out the memory. Every piece is 64-byte aligned. */

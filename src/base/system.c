@@ -144,6 +144,16 @@ uint64_t jl_memory_peak(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+void jl_memory_peak_reset(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "we");
+
+    if (!f)
+        return;
+    fputs("5", f); /* proc(5): the peak becomes what is resident now */
+    fclose(f);
+}
+
 #elif defined(__APPLE__)
 
 uint64_t jl_memory_available(void)
@@ -177,6 +187,12 @@ uint64_t jl_memory_peak(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+#endif
+
+#if !defined(__linux__)
+void jl_memory_peak_reset(void)
+{
+}
 #endif
 
 uint64_t jl_memory_total(void)

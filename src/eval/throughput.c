@@ -2,10 +2,13 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "joule/bench.h"
+#include "model/model.h"
 #include "quant/random.h"
 
 struct jl_bench {
+    const jl_model *model;
     jl_session *session;
+    jl_kv_type type_k, type_v;
     uint32_t n_vocab, n_max, depth;
     int32_t *tokens; /* [depth_max + n_max] */
 };
@@ -33,6 +36,9 @@ jl_status jl_bench_create(jl_model *model, const jl_bench_params *params, jl_ben
         jl_bench_destroy(b);
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
     }
+    b->model = model;
+    b->type_k = sp.type_k;
+    b->type_v = sp.type_v;
     b->n_vocab = info.n_vocab;
     b->n_max = params->n_max;
     for (uint64_t i = 0; i < total; i++)
@@ -110,4 +116,47 @@ jl_status jl_bench_decode(jl_bench *b, uint32_t n, jl_bench_time *out, jl_error 
     out->seconds = (double)(jl_time_ns() - t0) * 1e-9;
     out->cpu_seconds = jl_time_cpu() - cpu;
     return JL_OK;
+}
+
+/* ---- what a test needs at least */
+
+static double cell_bytes(jl_kv_type type)
+{
+    return type == JL_KV_Q8_0 ? 34.0 / 32 : type == JL_KV_F32 ? 4 : 2;
+}
+
+/* Keys that the n tokens behind the depth see in a layer, all together. */
+static double keys_seen(const jl_model *m, const jl_layer *layer, uint32_t depth, uint32_t n)
+{
+    const uint64_t window = layer->is_swa && m->hp.n_swa ? m->hp.n_swa : UINT64_MAX;
+    double keys = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const uint64_t seen = (uint64_t)depth + i + 1;
+        keys += (double)(seen < window ? seen : window);
+    }
+    return keys;
+}
+
+void jl_bench_get_work(const jl_bench *b, bool decode, uint32_t n, jl_bench_work *out)
+{
+    const jl_model *m = b->model;
+    jl_model_info info;
+    const double cell = cell_bytes(b->type_k) + cell_bytes(b->type_v);
+    double cells = 0; /* bytes of K and V */
+
+    jl_model_get_info(m, &info);
+    *out = (jl_bench_work){0};
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) {
+        const jl_layer *l = &m->layers[i];
+        const double keys = keys_seen(m, l, b->depth, n) / n;
+        out->f32_ops += 4.0 * keys * m->hp.n_head * l->head_dim; /* q k and p v */
+        cells += keys * l->n_head_kv * l->head_dim * cell;
+    }
+    const double head = (double)info.n_vocab * info.n_embd;
+    out->int8_ops = 2.0 * (double)info.n_params_active;
+    if (decode)
+        out->bytes = (double)info.bytes_per_token + cells;
+    else
+        out->int8_ops -= 2.0 * head * (1.0 - 1.0 / n);
 }

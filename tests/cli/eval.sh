@@ -96,4 +96,17 @@ refuses 1 "line 1.*choice" "an empty choice" eval "$T/bad"
 : >"$T/bad"
 refuses 1 "no questions" "an empty file" eval "$T/bad"
 refuses 2 "which file" "no file" eval
+
+# The machine, and a benchmark's shares of it.
+JOULE_CPU_MASK=avx2 "$J" bench --roofline -t 1 -o json >"$T/out" 2>"$T/err" </dev/null
+is "the roofline" 0 $?
+grep -q '^{"threads": 1, "read_gb_s": [0-9]*[.][0-9]*, "read_how": "[a-z0-9]*, [0-9]* streams* per thread, ' "$T/out" && pass "bandwidth, and how it was reached" ||
+    fail "bandwidth, and how it was reached" "$(out)"
+grep -Eq '"int8": [{]("avx2": [0-9.]*)?[}]' "$T/out" && pass "peaks of what the mask leaves" ||
+    fail "peaks of what the mask leaves" "$(out)"
+refuses 1 "mmx2000" "an unknown instruction set" bench --roofline --cpu-mask mmx2000
+exits 0 "a benchmark" bench -m "$M" -p 16 -n 4 -r 1 -d 0,20 -t 1
+grep -q "threads read .* GB/s (.* per thread.*); int8 peak" "$T/out" && pass "says what the machine could do" ||
+    fail "says what the machine could do" "$(out)"
+grep -Eq '^[|] tg4 @ d20 .* [0-9]+ % [|]' "$T/out" && pass "and the share of it" || fail "and the share of it" "$(out)"
 finish

@@ -297,6 +297,24 @@ static void test_big_little(void **state)
 }
 
 /* Intel: 2 cores with 2 hardware threads each, 4 efficient ones in a cluster. */
+static void test_caches(void **state)
+{
+    const tree f = tree_new();
+    (void)state;
+
+    assert_true(jl_cpu_cache_from_sysfs(f.root) == 0);
+    put(&f, "devices/system/cpu/online", "0-7,16-23");
+    put_cpu(&f, 0, "cache/index0/size", "48K");
+    put_cpu(&f, 0, "cache/index0/shared_cpu_list", "0,16");
+    put_cpu(&f, 0, "cache/index1/size", "1024K");
+    put_cpu(&f, 0, "cache/index1/shared_cpu_list", "0,16");
+    assert_true(jl_cpu_cache_from_sysfs(f.root) == 8 << 20);
+    put_cpu(&f, 0, "cache/index2/size", "32M");
+    put_cpu(&f, 0, "cache/index2/shared_cpu_list", "0-3,16-19");
+    assert_true(jl_cpu_cache_from_sysfs(f.root) == 64 << 20); /* two chiplets */
+    tree_free(&f);
+}
+
 static void test_intel_hybrid(void **state)
 {
     const tree f = tree_new();
@@ -397,7 +415,8 @@ int main(void)
         cmocka_unit_test(test_macs),
         cmocka_unit_test(test_mac_cores),     cmocka_unit_test(test_session_plans),
         cmocka_unit_test(test_sme_plans),              cmocka_unit_test(test_mac_without_levels),
-        cmocka_unit_test(test_shares_and_limits), cmocka_unit_test(test_big_little),
+        cmocka_unit_test(test_shares_and_limits), cmocka_unit_test(test_caches),
+        cmocka_unit_test(test_big_little),
         cmocka_unit_test(test_intel_hybrid),  cmocka_unit_test(test_equal),
         cmocka_unit_test(test_bad_files),     cmocka_unit_test(test_this_machine),
     };

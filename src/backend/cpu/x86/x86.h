@@ -32,8 +32,15 @@ void jl_x86_mm_iq3s_avx512vbmi(jl_cpu_kernels *k, bool amx);
 void jl_x86_mm_amx(jl_cpu_kernels *k); /* scratch and tile sizes */
 void jl_x86_mm_jq4_amx(jl_cpu_kernels *k); /* raises the scratch if it needs more */
 
-/* Peak loops of the roofline, see backend/peak.h. */
-uint64_t jl_x86_int8_peak_avx512vnni(uint64_t n);
-uint64_t jl_x86_int8_peak_avx2(uint64_t n);
+/* Loops of the roofline, see backend/peak.h. */
+uint64_t jl_x86_int8_peak_avx2(uint64_t n, int64_t *sum);
+uint64_t jl_x86_int8_peak_avxvnni(uint64_t n, int64_t *sum);
+uint64_t jl_x86_int8_peak_avx512(uint64_t n, int64_t *sum);
+uint64_t jl_x86_int8_peak_avx512vnni(uint64_t n, int64_t *sum);
+uint64_t jl_x86_int8_peak_amx(uint64_t n, int64_t *sum);
+uint64_t jl_x86_f32_peak_avx2(uint64_t n, int64_t *sum);
+uint64_t jl_x86_f32_peak_avx512(uint64_t n, int64_t *sum);
+uint64_t jl_x86_read_avx2(const uint8_t *p, size_t n, size_t streams, size_t ahead);
+uint64_t jl_x86_read_avx512(const uint8_t *p, size_t n, size_t streams, size_t ahead);
 
 #endif
