@@ -286,6 +286,15 @@ void jl_put_hparams(jl_keys *k)
         put_llama(k);
 }
 
+/* A factor of 0, or equal bounds, give no frequencies that could be used. */
+static bool all_positive(const float *values, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!isfinite(values[i]) || values[i] <= 0.0f)
+            return false;
+    return true;
+}
+
 jl_status jl_rope_divisors(const jl_checkpoint *c, float **out, uint64_t *n, jl_error *err)
 {
     const json_t *p = c->gemma ? gemma_rope(c, "full_attention") : rope_of(c);
@@ -305,6 +314,12 @@ jl_status jl_rope_divisors(const jl_checkpoint *c, float **out, uint64_t *n, jl_
     else
         llama3_divisors(p, real_or(p, "rope_theta", real_or(c->config, "rope_theta", 1e4)), d,
                         values);
+    if (!all_positive(values, d / 2)) {
+        jl_free(values);
+        return jl_fail(err, JL_FORMAT,
+                       "config.json: the factors of the RoPE scaling give a frequency that is no "
+                       "positive number");
+    }
     *out = values;
     *n = d / 2;
     return JL_OK;

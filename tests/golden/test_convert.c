@@ -375,6 +375,19 @@ static void test_tokenizer(void **state)
     checkpoint_case_close(&s);
 }
 
+static void test_rope_factor(void **state)
+{
+    checkpoint_case s;
+    (void)state;
+    open_case(&s, "llama3", AWQ_NONE);
+    char *factor = strstr(s.config, "\"factor\":8.0");
+    assert_non_null(factor);
+    factor[9] = '0';
+    checkpoint_write_text(s.folder, "config.json", s.config);
+    refuse(&s, JL_FORMAT, "RoPE scaling");
+    checkpoint_case_close(&s);
+}
+
 static bool stop(void *ctx, uint64_t done, uint64_t total)
 {
     (void)done;
@@ -400,7 +413,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_llama),     cmocka_unit_test(test_mistral),
-        cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_gemma),     cmocka_unit_test(test_rope_factor),
         cmocka_unit_test(test_awq),       cmocka_unit_test(test_awq_parity),
         cmocka_unit_test(test_damaged),   cmocka_unit_test(test_tokenizer),
         cmocka_unit_test(test_interrupted),
