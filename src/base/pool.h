@@ -52,9 +52,9 @@ static inline size_t jl_queue_take(jl_queue *q)
     return atomic_fetch_add_explicit(&q->next, 1, memory_order_relaxed);
 }
 
-/* Takes the next units of n: long pieces first (at most `most` units), single units near the end,
- * so that all threads finish together. Empty when none is left. */
-static inline jl_range jl_queue_take_piece(jl_queue *q, size_t n, size_t most, int nth)
+/* Takes the next units of n: at most `most`, and one of `parts` of what is left, so that pieces get
+ * shorter near the end and all threads finish together. Empty when none is left. */
+static inline jl_range jl_queue_take_piece(jl_queue *q, size_t n, size_t most, int parts)
 {
     size_t begin = atomic_load_explicit(&q->next, memory_order_relaxed);
     size_t take;
@@ -62,7 +62,7 @@ static inline jl_range jl_queue_take_piece(jl_queue *q, size_t n, size_t most, i
     do {
         if (begin >= n)
             return (jl_range){n, n};
-        take = (n - begin) / (2 * (size_t)nth);
+        take = (n - begin) / (size_t)parts;
         take = take > most ? most : take < 1 ? 1 : take;
     } while (!atomic_compare_exchange_weak_explicit(&q->next, &begin, begin + take,
                                                     memory_order_relaxed, memory_order_relaxed));

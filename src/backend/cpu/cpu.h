@@ -60,12 +60,6 @@ static inline cpu_backend *cpu_of(jl_backend *be)
 {
     return (cpu_backend *)be;
 }
-/* For jl_queue_take_piece: threads of slower cores take smaller pieces. */
-static inline int cpu_parts(const cpu_backend *c, int ith, int nth)
-{
-    return c->place == JL_USE_PLAN && nth > 1 ? jl_thread_plan_parts(&c->limits.plan, ith, nth)
-                                              : nth;
-}
 static inline void *cpu_mm_scratch(const cpu_backend *c, int ith)
 {
     return c->thread_mem + (uint64_t)ith * c->thread_bytes;
@@ -83,28 +77,43 @@ static inline bool cpu_type_is_float(jl_type type)
     return type == JL_TYPE_F32 || type == JL_TYPE_F16 || type == JL_TYPE_BF16;
 }
 
-/* How the rows of a product are handed out: in units of `unit` rows, at most `most` units at once.
- * Several columns share what a kernel expands for a unit; one column reads long pieces of memory
- * fastest, and short ones at the end let all threads finish together. */
+/* How the rows of a product are handed out: in units of `unit` rows, at most `most` units at once,
+ * and one of `lots` of a thread's share of what is left. Several columns share what a kernel
+ * expands for a piece; one column reads long pieces of memory fastest; short ones at the end let
+ * all threads finish together. */
 typedef struct {
     uint32_t unit; /* rows */
-    size_t most;   /* units */
+    uint32_t lots;
+    size_t most; /* units */
 } cpu_split;
 
-enum { CPU_UNIT_1 = 32 }; /* rows: one column */
+/* Rows that pieces are multiples of: of what kernels take side by side, and of what is quantised in
+ * blocks when it is computed. */
+enum { CPU_GRAIN = 16, CPU_GRAIN_BLOCK = 32 };
 
-static inline cpu_split cpu_split_rows(const cpu_backend *c, size_t n_cols)
+static inline cpu_split cpu_split_rows(const cpu_backend *c, size_t n_cols, uint32_t grain)
 {
-    const size_t most = c->k.mm_tile_rows_1 / CPU_UNIT_1;
+    const uint32_t rows = (uint32_t)c->k.mm_tile_rows;
+    const size_t most = c->k.mm_tile_rows_1 / grain;
+    const int planned = c->limits.plan.n_prefill; /* 0: no plan; with SME one for each unit */
+    const int n = planned ? planned : (int)c->limits.n_threads;
 
-    if (n_cols > 1) {
-        /* many threads need more pieces than the tallest tiles leave them */
-        const int planned = c->limits.plan.n_prefill; /* 0: no plan; with SME one for each unit */
-        const int n = planned ? planned : (int)c->limits.n_threads;
-        const bool low = c->k.mm_tile_rows > 64 && n > 4;
-        return (cpu_split){low ? 64 : (uint32_t)c->k.mm_tile_rows, 1};
-    }
-    return (cpu_split){CPU_UNIT_1, most ? most : 1};
+    if (n_cols == 1)
+        return (cpu_split){grain, 2, most ? most : 1};
+    if (n <= 4)
+        return (cpu_split){rows, 1, 1};
+    /* many threads need more pieces than the tallest tiles leave them */
+    return (cpu_split){grain, 1, (rows > 64 ? 64 : rows) / grain};
+}
+/* The next piece of n units. Threads of slower cores take smaller ones. */
+static inline jl_range cpu_take_piece(cpu_backend *c, const cpu_split *s, size_t n, int ith,
+                                      int nth)
+{
+    const int parts = c->place == JL_USE_PLAN && nth > 1
+                          ? jl_thread_plan_parts(&c->limits.plan, ith, nth)
+                          : nth;
+
+    return jl_queue_take_piece(&c->queue, n, s->most, parts * (int)s->lots);
 }
 static inline size_t cpu_n_units(const cpu_split *s, size_t n_rows)
 {

@@ -84,9 +84,7 @@ static void mm_pieces(void *ctx, int ith, int nth)
     const mm_ctx *m = ctx;
 
     for (;;) {
-        const jl_range piece =
-            jl_queue_take_piece(&m->c->queue, m->n_units, m->split.most,
-                                                    cpu_parts(m->c, ith, nth));
+        const jl_range piece = cpu_take_piece(m->c, &m->split, m->n_units, ith, nth);
         if (piece.begin == piece.end)
             return;
         mm_piece(m, piece, ith);
@@ -99,7 +97,7 @@ void jl_cpu_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs
     mm_ctx m = {.c = c, .x = x, .outs = outs, .n_outs = n_outs};
     uint64_t work = 0;
 
-    m.split = cpu_split_rows(c, x->ne[1]);
+    m.split = cpu_split_rows(c, x->ne[1], CPU_GRAIN);
     for (size_t i = 0; i < n_outs; i++) {
         m.act_kinds |= cpu_act_of(outs[i].w->type);
         m.n_units += cpu_n_units(&m.split, outs[i].w->ne[1]);

@@ -54,26 +54,31 @@ static void choose(const jl_router_args *a, size_t t, float *p, float *taken)
     }
 }
 
-/* Router logits in tiles of experts, so that even one token keeps every thread busy. */
-enum { ROUTER_TILE = 16 };
+/* Router logits in tiles of experts and tokens, so that one token keeps every thread busy, and many
+ * give all threads the same. */
+enum { ROUTER_ROWS = 8, ROUTER_COLS = 64 };
 
 static void router_tiles(void *ctx, int ith, int nth)
 {
     const router_ctx *r = ctx;
     const jl_tensor *w = r->a->w;
     const uint32_t n_expert = w->ne[1];
-    const jl_range tiles = jl_split((n_expert + ROUTER_TILE - 1) / ROUTER_TILE, 1, ith, nth);
+    const uint32_t n_tokens = r->a->x->ne[1];
+    const size_t n_rows = (n_expert + ROUTER_ROWS - 1) / ROUTER_ROWS;
+    const size_t n_cols = (n_tokens + ROUTER_COLS - 1) / ROUTER_COLS;
+    const jl_range tiles = jl_split(n_rows * n_cols, 1, ith, nth);
 
     for (size_t i = tiles.begin; i < tiles.end; i++) {
-        const uint32_t row = (uint32_t)i * ROUTER_TILE;
+        const uint32_t row = (uint32_t)(i % n_rows) * ROUTER_ROWS;
+        const uint32_t col = (uint32_t)(i / n_rows) * ROUTER_COLS;
         const jl_mm_args mm = {
             .w = jl_tensor_host(w) + row * w->row_bytes,
             .w_stride = w->row_bytes,
-            .n_rows = n_expert - row < ROUTER_TILE ? n_expert - row : ROUTER_TILE,
+            .n_rows = n_expert - row < ROUTER_ROWS ? n_expert - row : ROUTER_ROWS,
             .n_in = w->ne[0],
-            .x = jl_tensor_f32(r->a->x),
-            .n_cols = r->a->x->ne[1],
-            .y = r->c->router + row,
+            .x = jl_tensor_row(r->a->x, col),
+            .n_cols = n_tokens - col < ROUTER_COLS ? n_tokens - col : ROUTER_COLS,
+            .y = r->c->router + (size_t)col * n_expert + row,
             .y_stride = n_expert,
             .scratch = cpu_mm_scratch(r->c, ith),
         };
@@ -109,7 +114,7 @@ typedef struct {
     const jl_tensor *gate, *up; /* the same tensor when fused */
     uint32_t up_row;            /* first row of up in it */
     uint32_t n_ff, n_embd;
-    cpu_split split;
+    cpu_split split, down_split; /* of gate and up; of down */
 } moe_ctx;
 
 /* Counting sort of (token, rank) by expert; tokens ascend within an expert. */
@@ -208,8 +213,7 @@ static void gate_up_pieces(void *ctx, int ith, int nth)
     const size_t n_units = per_expert * m->c->n_busy;
 
     for (;;) {
-        jl_range piece = jl_queue_take_piece(&m->c->queue, n_units, m->split.most,
-                                                    cpu_parts(m->c, ith, nth));
+        jl_range piece = cpu_take_piece(m->c, &m->split, n_units, ith, nth);
         if (piece.begin == piece.end)
             return;
         while (piece.begin < piece.end) {
@@ -271,15 +275,14 @@ static void down_rows(const moe_ctx *m, uint32_t row, uint32_t n_rows, int ith)
 static void down_pieces(void *ctx, int ith, int nth)
 {
     const moe_ctx *m = ctx;
-    const size_t n_units = cpu_n_units(&m->split, m->n_embd);
+    const size_t n_units = cpu_n_units(&m->down_split, m->n_embd);
 
     for (;;) {
-        const jl_range piece = jl_queue_take_piece(&m->c->queue, n_units, m->split.most,
-                                                    cpu_parts(m->c, ith, nth));
+        const jl_range piece = cpu_take_piece(m->c, &m->down_split, n_units, ith, nth);
         if (piece.begin == piece.end)
             return;
-        const uint32_t row = (uint32_t)piece.begin * m->split.unit;
-        const uint32_t most = (uint32_t)(piece.end - piece.begin) * m->split.unit;
+        const uint32_t row = (uint32_t)piece.begin * m->down_split.unit;
+        const uint32_t most = (uint32_t)(piece.end - piece.begin) * m->down_split.unit;
         down_rows(m, row, m->n_embd - row < most ? m->n_embd - row : most, ith);
     }
 }
@@ -296,8 +299,12 @@ void jl_cpu_experts(jl_backend *be, const jl_experts_args *a)
         .up_row = fused ? a->n_ff : 0,
         .n_ff = a->n_ff,
         .n_embd = a->down->ne[1],
-        .split = cpu_split_rows(c, a->x->ne[1]),
+        .split = cpu_split_rows(c, a->x->ne[1], CPU_GRAIN_BLOCK),
+        .down_split = cpu_split_rows(c, a->x->ne[1], CPU_GRAIN),
     };
+
+    /* a piece of down is read from every expert: few long runs of memory rather than many short */
+    m.down_split.lots = 1;
 
     sort_tokens(c, a, a->down->ne[2]);
     const unsigned kinds = cpu_act_of(m.gate->type) | cpu_act_of(m.up->type);
