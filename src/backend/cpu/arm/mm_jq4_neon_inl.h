@@ -24,6 +24,33 @@ ALWAYS void expand8(const jq4_group *w, size_t g, int quad, int8x16_t out[2])
     out[1] = vqtbl1q_s8(table, vshrq_n_u8(v, 4));
 }
 
+/* The same for columns 16 g .. 16 g + 15 and all quads, whose 8 codes are c (bits above those are
+ * not looked at): columns 4 j .. of rows 4 quad .. are out[j]. The mask, 63 * 16, is in a register,
+ * where it can be combined with a shifted number; as a constant it costs one more instruction. */
+ALWAYS void expand16(const jq4_group *w, size_t g, uint64_t c, uint64_t mask, int quad,
+                     int8x16_t out[4])
+{
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        const int n = 4 * i + quad;
+        const uint64_t at = (n ? c >> (6 * n - 4) : c << 4) & mask;
+        const int8x16_t table = vld1q_s8(jl_jq4_values[0] + at);
+        const uint8x16_t v = vld1q_u8(w->tiles + 128 * g + 64 * (size_t)i + 16 * (size_t)quad);
+        out[2 * i] = vqtbl1q_s8(table, vandq_u8(v, vdupq_n_u8(15)));
+        out[2 * i + 1] = vqtbl1q_s8(table, vshrq_n_u8(v, 4));
+    }
+}
+
+/* The codes of columns 16 g .. 16 g + 15 in the low 48 bits; behind the last codes lie the tiles, so
+ * that 8 bytes can be read. */
+ALWAYS uint64_t codes16(const jq4_group *w, size_t g)
+{
+    uint64_t c;
+
+    __builtin_memcpy(&c, w->codes + 6 * g, sizeof c);
+    return c;
+}
+
 ALWAYS float32x4_t row_scales(const jq4_group *w, int quad)
 {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(w->scales + 8 * quad)));
@@ -54,7 +81,9 @@ ALWAYS int32x4_t dot4(int32x4_t acc, int8x16_t w, int8x16_t q)
 ALWAYS void gemv(const jl_mm_args *a)
 {
     const jq4_col col = column_at(a, 0);
+    uint64_t mask = (JL_JQ4_TABLES - 1) * 16;
 
+    __asm__("" : "+r"(mask));
     for (size_t r = 0; r < a->n_rows; r += JL_JQ4_ROWS) {
         const jq4_group w = group_at(a, r);
         float32x4_t acc[QUADS] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
@@ -65,15 +94,15 @@ ALWAYS void gemv(const jl_mm_args *a)
                                      vdupq_n_s32(0)};
             for (size_t i = k; i < end; i += 16) {
                 const int8x16_t q = vld1q_s8(col.q + i);
+                const uint64_t c = codes16(&w, i / 16);
 #pragma GCC unroll 4
                 for (int quad = 0; quad < QUADS; quad++) {
-                    int8x16_t v[2];
-                    expand8(&w, i / 8, quad, v);
+                    int8x16_t v[4];
+                    expand16(&w, i / 16, c, mask, quad, v);
                     sums[quad] = DOT_LANE(sums[quad], v[0], q, 0);
                     sums[quad] = DOT_LANE(sums[quad], v[1], q, 1);
-                    expand8(&w, i / 8 + 1, quad, v);
-                    sums[quad] = DOT_LANE(sums[quad], v[0], q, 2);
-                    sums[quad] = DOT_LANE(sums[quad], v[1], q, 3);
+                    sums[quad] = DOT_LANE(sums[quad], v[2], q, 2);
+                    sums[quad] = DOT_LANE(sums[quad], v[3], q, 3);
                 }
             }
 #pragma GCC unroll 4
