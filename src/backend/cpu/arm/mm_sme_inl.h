@@ -1,4 +1,4 @@
-/* Quantised matrix products with SME: 64 rows and up to 32 columns are laid out as bytes for
+/* Quantised matrix products with SME: 256 rows and up to 32 columns are laid out as bytes for
  * `smopa`, groups of VL rows (columns) x 4 k, where VL is the number of 32-bit lanes of a streaming
  * vector, 4 to 16; then streaming mode is entered once for all of them.
  *
@@ -18,6 +18,7 @@
 #include "backend/cpu/arm/sme_pack_inl.h"
 
 enum {
+    SME_ROWS = 256,
     SME_COLS = 32,
     MAX_VL = 16,
     ZA0 = 0x11, /* masks of the 32-bit tiles for svzero_mask_za */
@@ -29,9 +30,9 @@ enum {
 /* Expanded weights and columns. Rows (columns) r are at group r / VL, lane r % VL: in every block
  * the groups follow each other as [8 k4][VL][4 k]. */
 typedef struct {
-    int8_t w[TILE_BLOCKS][TILE_ROWS * 32];
-    float dw[TILE_BLOCKS][TILE_ROWS], mw[TILE_BLOCKS][TILE_ROWS];
-    int32_t sc[TILE_BLOCKS][2][TILE_ROWS], mn[TILE_BLOCKS][2][TILE_ROWS];
+    int8_t w[TILE_BLOCKS][SME_ROWS * 32];
+    float dw[TILE_BLOCKS][SME_ROWS], mw[TILE_BLOCKS][SME_ROWS];
+    int32_t sc[TILE_BLOCKS][2][SME_ROWS], mn[TILE_BLOCKS][2][SME_ROWS];
     int8_t q[TILE_BLOCKS][SME_COLS * 32];
     float da[TILE_BLOCKS][SME_COLS];
     int32_t sum[TILE_BLOCKS][2][SME_COLS];
@@ -101,8 +102,8 @@ ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first,
 }
 
 /* Columns c .. c + 3 of the part; those past the end repeat the last one. */
-static void pack_columns(const jl_mm_args *a, size_t c, size_t n, size_t first, size_t n_blocks,
-                         mm_tile *t, size_t at, size_t vl)
+static void pack_columns(bool has_min, const jl_mm_args *a, size_t c, size_t n, size_t first,
+                         size_t n_blocks, mm_tile *t, size_t at, size_t vl)
 {
     mm_col col[4];
 
@@ -113,7 +114,8 @@ static void pack_columns(const jl_mm_args *a, size_t c, size_t n, size_t first, 
             int8x16_t q[4];
             for (size_t i = 0; i < 4; i++) {
                 q[i] = vld1q_s8(col[i].q + 32 * (first + b) + 16 * h);
-                t->sum[b][h][at + i] = col[i].sum[2 * (first + b) + (size_t)h];
+                if (has_min)
+                    t->sum[b][h][at + i] = col[i].sum[2 * (first + b) + (size_t)h];
             }
             put_quads(q, quad_at(t->q[b], at, h, vl), 4 * vl);
         }
@@ -259,7 +261,7 @@ __arm_locally_streaming __arm_new("za") static void sme_run(bool has_min, bool h
 static void expand_rows(mm_expand_fn *expand, const jl_mm_args *a, size_t row, size_t first,
                         size_t n_blocks, size_t vl)
 {
-    for (size_t r = 0; r < TILE_ROWS && (row + r) / vl * vl < a->n_rows; r += 4) {
+    for (size_t r = 0; r < SME_ROWS && (row + r) / vl * vl < a->n_rows; r += 4) {
         row_set rows;
         for (size_t i = 0; i < 4; i++) {
             const size_t at = row + r + i;
@@ -277,8 +279,8 @@ static void sme_columns(bool has_min, bool halves, const jl_mm_args *a, sme_part
         p->y = a->y + c * a->y_stride + row;
         for (size_t i = 0; i / vl * vl < p->n_cols && i < SME_COLS; i += 4) {
             const size_t left = p->n_cols > i ? p->n_cols - i : 0;
-            pack_columns(a, left ? c + i : c, left ? left : 1, first, p->n_blocks, a->scratch, i,
-                         vl);
+            pack_columns(has_min, a, left ? c + i : c, left ? left : 1, first, p->n_blocks,
+                         a->scratch, i, vl);
         }
         sme_run(has_min, halves, p);
     }
@@ -290,9 +292,9 @@ static void mm_sme(bool has_min, bool halves, mm_expand_fn *expand, const jl_mm_
     const size_t blocks = a->n_in / 32;
     sme_part p = {.tile = a->scratch, .y_stride = a->y_stride};
 
-    for (size_t row = 0; row < a->n_rows; row += TILE_ROWS)
+    for (size_t row = 0; row < a->n_rows; row += SME_ROWS)
         for (size_t b = 0; b < blocks; b += TILE_BLOCKS) {
-            p.n_rows = a->n_rows - row < TILE_ROWS ? a->n_rows - row : TILE_ROWS;
+            p.n_rows = a->n_rows - row < SME_ROWS ? a->n_rows - row : SME_ROWS;
             p.n_blocks = blocks - b < TILE_BLOCKS ? blocks - b : TILE_BLOCKS;
             p.resume = b > 0;
             expand_rows(expand, a, row, b, p.n_blocks, vl);
@@ -318,6 +320,7 @@ FORMAT_LIST(SME_KERNEL)
 
 ALWAYS void mm_init(jl_cpu_kernels *k)
 {
+    k->mm_tile_rows = SME_ROWS;
 #define SME_SLOT(type, name, ...) k->mm[JL_TYPE_##type] = mm_##name;
     FORMAT_LIST(SME_SLOT)
 #undef SME_SLOT
