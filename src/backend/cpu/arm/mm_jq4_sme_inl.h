@@ -51,31 +51,41 @@ typedef struct {
 #include "backend/cpu/arm/mm_jq4_sme_sum_inl.h"
 
 /* All rows of the tile by n columns from c on. */
-ALWAYS void column_strip(const jq4_part *p, size_t c, size_t n, size_t vl) STREAMING
+ALWAYS void column_strip(const jq4_part *p, const jq4_run *run, size_t c, size_t n,
+                         size_t vl) STREAMING
 {
-    const jl_mm_args *a = p->a;
+    const size_t n_rows = p->n_rows;
+    float *y = p->a->y + c * run->y_stride + p->row;
 
     pack_strip(p, c, n, vl);
-    for (size_t r = 0; r < p->n_rows; r += 2 * vl) {
+    for (size_t r = 0; r < n_rows; r += 2 * vl) {
         const jq4_square s = {
-            .n_rows = p->n_rows - r,
+            .n_rows = n_rows - r,
             .n_cols = n,
-            .w = p->tile->w + r * TILE_K,
-            .scale = p->tile->scale + r,
-            .y = a->y + c * a->y_stride + p->row + r,
+            .w = run->tile->w + r * TILE_K,
+            .scale = run->tile->scale + r,
+            .y = y + r,
         };
-        square_sums(p, &s, vl);
-        square_chains(p, &s, vl);
+        square_sums(run, &s, vl);
+        square_chains(run, &s, vl);
     }
 }
 
 ALWAYS void part(const jq4_part *p, size_t vl) STREAMING
 {
+    const jq4_run run = {
+        .tile = p->tile,
+        .n_whole = p->n_k / SEGMENT,
+        .n_rest = p->n_k % SEGMENT,
+        .y_stride = p->a->y_stride,
+        .resume = p->resume,
+        .last = p->last,
+    };
     const size_t n_cols = p->a->n_cols;
 
     expand_rows(p, vl);
     for (size_t c = 0; c < n_cols; c += 2 * vl)
-        column_strip(p, c, n_cols - c < 2 * vl ? n_cols - c : 2 * vl, vl);
+        column_strip(p, &run, c, n_cols - c < 2 * vl ? n_cols - c : 2 * vl, vl);
 }
 
 /* Enters streaming mode with a ZA of its own and leaves both as they were. The vector length is a

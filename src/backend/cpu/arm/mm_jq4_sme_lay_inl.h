@@ -57,31 +57,41 @@ ALWAYS svint8_t merged_tables(const int8_t *tables, uint64_t codes, int first, u
 #undef TABLE
 }
 
-/* Rows VL * n .. VL * n + VL - 1 of a group to blocks from out on. 8 bytes hold the codes of 16
- * columns; behind the last codes lie the tiles. */
-ALWAYS void expand_group(const jq4_part *p, const jq4_group *g, int n, int8_t *out,
-                         size_t vl) STREAMING
+/* 16 columns of VL rows as a block: tiles are theirs of columns 0 .. 7, the codes begin at number
+ * `first`. */
+ALWAYS void expand_block(const int8_t *tables, uint64_t codes, int first, uint64_t mask,
+                         const uint8_t *tiles, int8_t *out, size_t vl) STREAMING
 {
     const svbool_t all = svptrue_b8();
+    const svuint8_t quad = svand_n_u8_x(all, svindex_u8(0, 1), 0x30);
+    const svint8_t t0 = merged_tables(tables, codes, first, mask, vl);
+    const svint8_t t1 = merged_tables(tables, codes, first + 4, mask, vl);
+    const svuint8_t v0 = svld1_u8(all, tiles);
+    const svuint8_t v1 = svld1_u8(all, tiles + 64);
+
+    store_block(out, svtbl_s8(t0, svbsl_n_u8(v0, quad, 15)),
+                svtbl_s8(t0, svorr_u8_x(all, svlsr_n_u8_x(all, v0, 4), quad)),
+                svtbl_s8(t1, svbsl_n_u8(v1, quad, 15)),
+                svtbl_s8(t1, svorr_u8_x(all, svlsr_n_u8_x(all, v1, 4), quad)));
+}
+
+/* A group to the blocks of its first VL rows, from out on, and of the others. 8 bytes hold the codes
+ * of 16 columns; behind the last codes lie the tiles. */
+ALWAYS void expand_group(const jq4_part *p, const jq4_group *g, int8_t *out, size_t vl) STREAMING
+{
     const int8_t *tables = p->tile->tables + TABLE_PAD;
     const uint8_t *codes = g->codes + 3 * (p->k / 8);
-    const uint8_t *tiles = g->tiles + 8 * p->k + (size_t)n * 4 * vl;
-    const svuint8_t quad = svand_n_u8_x(all, svindex_u8(0, 1), 0x30);
-    const int first = n * (int)vl / 4;
+    const uint8_t *tiles = g->tiles + 8 * p->k;
     uint64_t mask = (JL_JQ4_TABLES - 1) * 16;
 
     __asm__("" : "+r"(mask));
     for (size_t left = p->n_k; left > 0; left -= 16) {
         uint64_t c;
         __builtin_memcpy(&c, codes, sizeof c);
-        const svint8_t t0 = merged_tables(tables, c, first, mask, vl);
-        const svint8_t t1 = merged_tables(tables, c, first + 4, mask, vl);
-        const svuint8_t v0 = svld1_u8(all, tiles);
-        const svuint8_t v1 = svld1_u8(all, tiles + 64);
-        store_block(out, svtbl_s8(t0, svbsl_n_u8(v0, quad, 15)),
-                    svtbl_s8(t0, svorr_u8_x(all, svlsr_n_u8_x(all, v0, 4), quad)),
-                    svtbl_s8(t1, svbsl_n_u8(v1, quad, 15)),
-                    svtbl_s8(t1, svorr_u8_x(all, svlsr_n_u8_x(all, v1, 4), quad)));
+#pragma GCC unroll 4
+        for (size_t n = 0; n < JL_JQ4_ROWS / vl; n++)
+            expand_block(tables, c, (int)(n * vl / 4), mask, tiles + n * 4 * vl,
+                         out + n / 2 * 2 * vl * TILE_K + n % 2 * block_bytes(vl), vl);
         codes += 6;
         tiles += 128;
         out += 2 * block_bytes(vl);
@@ -95,14 +105,8 @@ ALWAYS void expand_rows(const jq4_part *p, size_t vl) STREAMING
 
     for (size_t r = 0; r < n_rows; r += JL_JQ4_ROWS) {
         const size_t from = r < p->n_rows ? r : p->n_rows - JL_JQ4_ROWS;
-#pragma GCC unroll 4
-        for (size_t n = 0; n < JL_JQ4_ROWS / vl; n++) {
-            const size_t line = r + n * vl;
-            expand_group(p, &p->groups[from / JL_JQ4_ROWS], (int)n,
-                         p->tile->w + line / (2 * vl) * 2 * vl * TILE_K +
-                             line / vl % 2 * block_bytes(vl),
-                         vl);
-        }
+        int8_t *out = p->tile->w + r / (2 * vl) * 2 * vl * TILE_K + r / vl % 2 * block_bytes(vl);
+        expand_group(p, &p->groups[from / JL_JQ4_ROWS], out, vl);
     }
 }
 
@@ -163,12 +167,13 @@ ALWAYS void pack_half(const int32_t *const q[], size_t n, int8_t *out, size_t vl
 {
     size_t k = 0;
 
-    for (; k + vl <= n; k += vl) {
+    for (size_t left = n / vl; left > 0; left--) {
         load_columns(q, k, svptrue_b32(), vl);
 #pragma GCC unroll 4
         for (size_t i = 0; i < vl / 4; i++)
             store_turned(out + 2 * i * block_bytes(vl), (uint32_t)i);
         out += vl / 2 * block_bytes(vl);
+        k += vl;
     }
     if (k == n) /* always, but with 16 lanes */
         return;
@@ -188,13 +193,15 @@ ALWAYS void pack_scales(const int32_t *const d[], size_t n, jq4_tile *t, size_t 
         for (size_t s = 0; s < vl && k + s < n; s++) {
             const svfloat32_t v = svread_ver_za32_f32_m(svdup_n_f32(0), all, 0, (uint32_t)s);
             svst1_f32(all, t->d[k + s] + at, v);
+#ifndef __ARM_FEATURE_SME2 /* sum_up says why */
             svst1_f32(all, t->d[k + s] + 2 * vl + at, v);
+#endif
         }
     }
 }
 
-/* n columns from c on as the tile's strip, and their scales twice (sum_up says why). Those that
- * fill it up repeat the last one. */
+/* n columns from c on as the tile's strip, and their scales. Those that fill it up repeat the last
+ * one. */
 ALWAYS void pack_strip(const jq4_part *p, size_t c, size_t n, size_t vl) STREAMING
 {
     const jl_mm_args *a = p->a;
@@ -203,11 +210,14 @@ ALWAYS void pack_strip(const jq4_part *p, size_t c, size_t n, size_t vl) STREAMI
     const int32_t *q[STRIP];
     const int32_t *d[STRIP];
 
-    for (size_t i = 0; i < 2 * vl; i++) {
-        const size_t column = c + (i < n ? i : n - 1);
-        const size_t row = a->cols ? a->cols[column] : column;
+    for (size_t i = 0; i < n; i++) {
+        const size_t row = a->cols ? a->cols[c + i] : c + i;
         q[i] = (const void *)(a->q + row * a->n_in + p->k);
         d[i] = (const void *)(a->d + row * n_d + p->k / SEGMENT);
+    }
+    for (size_t i = n; i < 2 * vl; i++) {
+        q[i] = q[n - 1];
+        d[i] = d[n - 1];
     }
     pack_half(q, p->n_k / 4, p->tile->q, vl);
     pack_half(q + vl, p->n_k / 4, p->tile->q + block_bytes(vl), vl);

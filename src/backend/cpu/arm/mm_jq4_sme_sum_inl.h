@@ -11,6 +11,15 @@ typedef struct {
     float *y; /* first row and column */
 } jq4_square;
 
+/* What all squares of a part have in common; a variable of its own, which no store can change, so that
+ * it stays in registers. */
+typedef struct {
+    jq4_tile *tile;
+    size_t n_whole, n_rest; /* segments of 256 k, and the k of one more */
+    size_t y_stride;
+    bool resume, last;
+} jq4_run;
+
 /* ---- integer sums: two blocks of weights and two of activations make 16 outer products. In
  * assembly, since compilers compute the addresses of multi-vector and structure loads, which
  * then outnumber the loads; here an address is part of the instruction. */
@@ -47,15 +56,6 @@ typedef struct {
         STEPS(STEP(0, 4) STEP(8, 12) STEP(16, 20) STEP(24, 28), w_at, q_at);                       \
     } while (0)
 
-/* A whole segment onto ZA. */
-ALWAYS void segment_sums(const int8_t *w, const int8_t *q, size_t vl) STREAMING
-{
-    const size_t reach = 32 * 4 * vl;
-
-    STEPS_128(w + reach, q + reach);
-    STEPS_128(w + 3 * reach, q + 3 * reach);
-}
-
 /* The last segment of a row: n columns of weights, a multiple of 32. */
 ALWAYS void rest_sums(const int8_t *w, const int8_t *q, size_t n, size_t vl) STREAMING
 {
@@ -91,45 +91,44 @@ ALWAYS void rest_sums(const int8_t *w, const int8_t *q, size_t n, size_t vl) STR
 /* ZA to memory. */
 ALWAYS void store_sums(int32_t *out, size_t vl) STREAMING
 {
+#define PUT_GROUPS(groups)                                                                         \
+    __asm__ volatile(groups                                                                        \
+                     :                                                                             \
+                     : [slice] "r"(slice), [p] "r"(out + 4 * v * vl), [count] "Uph"(all)           \
+                     : GROUP_REGISTERS)
     const svcount_t all = svptrue_c32();
 
 #pragma GCC unroll 2
     for (uint32_t v = 0; v < vl; v += 8) {
         register uint32_t slice __asm__("w8") = v;
-        const int32_t *p = out + 4 * v * vl;
-        __asm__ volatile(FOUR(PUT, 0, 1, 2, 3)
-                         :
-                         : [slice] "r"(slice), [p] "r"(p), [count] "Uph"(all)
-                         : GROUP_REGISTERS);
-        if (vl > 4)
-            __asm__ volatile(FOUR(PUT, 4, 5, 6, 7)
-                             :
-                             : [slice] "r"(slice), [p] "r"(p), [count] "Uph"(all)
-                             : GROUP_REGISTERS);
+        if (vl == 4)
+            PUT_GROUPS(FOUR(PUT, 0, 1, 2, 3));
+        else
+            PUT_GROUPS(FOUR(PUT, 0, 1, 2, 3) FOUR(PUT, 4, 5, 6, 7));
     }
+#undef PUT_GROUPS
 }
 
 /* One segment onto the chains, which are in ZA. */
 ALWAYS void add_segment(const int32_t *sums, svfloat32_t d0, svfloat32_t d1, size_t vl) STREAMING
 {
+#define ADD_GROUPS(groups)                                                                         \
+    __asm__ volatile(groups                                                                        \
+                     :                                                                             \
+                     : [slice] "r"(slice), [p] "r"(sums + 4 * v * vl), [count] "Uph"(all),         \
+                       [d0] "x"(d0), [d1] "x"(d1)                                                  \
+                     : GROUP_REGISTERS)
     const svcount_t all = svptrue_c32();
 
 #pragma GCC unroll 2
     for (uint32_t v = 0; v < vl; v += 8) {
         register uint32_t slice __asm__("w8") = v;
-        const int32_t *p = sums + 4 * v * vl;
-        __asm__ volatile(CHAINS4(0, 1, 2, 3)
-                         :
-                         : [slice] "r"(slice), [p] "r"(p), [count] "Uph"(all), [d0] "x"(d0),
-                           [d1] "x"(d1)
-                         : GROUP_REGISTERS);
-        if (vl > 4)
-            __asm__ volatile(CHAINS4(4, 5, 6, 7)
-                             :
-                             : [slice] "r"(slice), [p] "r"(p), [count] "Uph"(all), [d0] "x"(d0),
-                               [d1] "x"(d1)
-                             : GROUP_REGISTERS);
+        if (vl == 4)
+            ADD_GROUPS(CHAINS4(0, 1, 2, 3));
+        else
+            ADD_GROUPS(CHAINS4(0, 1, 2, 3) CHAINS4(4, 5, 6, 7));
     }
+#undef ADD_GROUPS
 }
 
 /* The chains of a square, in ZA. */
@@ -233,24 +232,26 @@ ALWAYS void sum_up(jq4_tile *t, size_t n_segments, size_t vl) STREAMING
     } while (0)
 
 /* Integer sums of all segments of the square to memory. */
-ALWAYS void square_sums(const jq4_part *p, const jq4_square *s, size_t vl) STREAMING
+ALWAYS void square_sums(const jq4_run *run, const jq4_square *s, size_t vl) STREAMING
 {
-    const int8_t *w = s->w;
-    const int8_t *q = p->tile->q;
-    int32_t *sums = p->tile->sums[0];
+    const size_t reach = 32 * 4 * vl; /* 64 k */
+    const int8_t *w = s->w + reach;
+    const int8_t *q = run->tile->q + reach;
+    int32_t *sums = run->tile->sums[0];
 
-    for (size_t left = p->n_k / SEGMENT; left > 0; left--) {
+    for (size_t left = run->n_whole; left > 0; left--) {
         svzero_za();
-        segment_sums(w, q, vl);
+        STEPS_128(w, q);
+        STEPS_128(w + 2 * reach, q + 2 * reach);
         store_sums(sums, vl);
-        w += 2 * vl * SEGMENT;
-        q += 2 * vl * SEGMENT;
+        w += 4 * reach;
+        q += 4 * reach;
         sums += 4 * MAX_VL * MAX_VL;
     }
-    if (p->n_k % SEGMENT == 0)
+    if (run->n_rest == 0)
         return;
     svzero_za();
-    rest_sums(w, q, p->n_k % SEGMENT, vl);
+    rest_sums(w - reach, q - reach, run->n_rest, vl);
     store_sums(sums, vl);
 }
 
@@ -263,18 +264,16 @@ ALWAYS void square_sums(const jq4_part *p, const jq4_square *s, size_t vl) STREA
         for (uint32_t c = 0; c < n && c < vl; c++)                                                 \
             svld1_ver_za32(t, c, rows, y + c * stride);                                            \
     }                                                                                              \
-    ALWAYS void store_##t(float *y, size_t stride, svbool_t rows, size_t n, svfloat32_t scale,     \
+    ALWAYS void store_##t(float *y, size_t stride, svbool_t rows, svfloat32_t scale,               \
                           size_t vl) STREAMING                                                     \
     {                                                                                              \
-        uint32_t c = 0;                                                                            \
-        if (n >= vl) {                                                                             \
-            _Pragma("GCC unroll 4") for (; c < vl; c += 4, y += 4 * stride)                        \
-                STORE4(t, y, stride, rows, scale, c);                                              \
-            return;                                                                                \
-        }                                                                                          \
-        for (; c + 4 <= n; c += 4, y += 4 * stride)                                                \
+        _Pragma("GCC unroll 4") for (uint32_t c = 0; c < vl; c += 4, y += 4 * stride)              \
             STORE4(t, y, stride, rows, scale, c);                                                  \
-        for (; c < n; c++, y += stride)                                                            \
+    }                                                                                              \
+    ALWAYS void store_some_##t(float *y, size_t stride, svbool_t rows, size_t n,                   \
+                               svfloat32_t scale, size_t vl) STREAMING                             \
+    {                                                                                              \
+        for (uint32_t c = 0; c < n && c < vl; c++, y += stride)                                    \
             svst1_f32(rows, y,                                                                     \
                       svmul_f32_x(rows, svread_ver_za32_f32_m(scale, rows, t, c), scale));         \
     }
@@ -285,31 +284,39 @@ MOVES(3)
 
 /* The chains of the square over the segments of the tile; at the end of the rows times their
  * scales, before it times one. */
-ALWAYS void square_chains(const jq4_part *p, const jq4_square *s, size_t vl) STREAMING
+ALWAYS void square_chains(const jq4_run *run, const jq4_square *s, size_t vl) STREAMING
 {
     const svbool_t all = svptrue_b32();
     const svbool_t rows0 = svwhilelt_b32_u64(0, s->n_rows);
     const svbool_t rows1 = svwhilelt_b32_u64(vl, s->n_rows);
     const svfloat32_t one = svdup_n_f32(1.0f);
-    const svfloat32_t scale0 = p->last ? svld1_f32(all, s->scale) : one;
-    const svfloat32_t scale1 = p->last ? svld1_f32(all, s->scale + vl) : one;
-    const size_t stride = p->a->y_stride;
+    const svfloat32_t scale0 = run->last ? svld1_f32(all, s->scale) : one;
+    const svfloat32_t scale1 = run->last ? svld1_f32(all, s->scale + vl) : one;
+    const size_t stride = run->y_stride;
     const size_t n = s->n_cols;
     const size_t right = n > vl ? n - vl : 0;
-    float *y = s->y;
+    float *y0 = s->y;
+    float *y1 = s->y + vl * stride;
 
     svzero_za();
-    if (p->resume) {
-        load_0(y, stride, rows0, n, vl);
-        load_1(y + vl * stride, stride, rows0, right, vl);
-        load_2(y + vl, stride, rows1, n, vl);
-        load_3(y + vl * stride + vl, stride, rows1, right, vl);
+    if (run->resume) {
+        load_0(y0, stride, rows0, n, vl);
+        load_1(y1, stride, rows0, right, vl);
+        load_2(y0 + vl, stride, rows1, n, vl);
+        load_3(y1 + vl, stride, rows1, right, vl);
     }
-    sum_up(p->tile, (p->n_k + SEGMENT - 1) / SEGMENT, vl);
-    store_0(y, stride, rows0, n, scale0, vl);
-    store_1(y + vl * stride, stride, rows0, right, scale0, vl);
-    store_2(y + vl, stride, rows1, n, scale1, vl);
-    store_3(y + vl * stride + vl, stride, rows1, right, scale1, vl);
+    sum_up(run->tile, run->n_whole + (run->n_rest > 0), vl);
+    if (n == 2 * vl) {
+        store_0(y0, stride, rows0, scale0, vl);
+        store_1(y1, stride, rows0, scale0, vl);
+        store_2(y0 + vl, stride, rows1, scale1, vl);
+        store_3(y1 + vl, stride, rows1, scale1, vl);
+        return;
+    }
+    store_some_0(y0, stride, rows0, n, scale0, vl);
+    store_some_1(y1, stride, rows0, right, scale0, vl);
+    store_some_2(y0 + vl, stride, rows1, n, scale1, vl);
+    store_some_3(y1 + vl, stride, rows1, right, scale1, vl);
 }
 
 #endif
