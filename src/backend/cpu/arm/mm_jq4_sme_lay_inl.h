@@ -75,8 +75,8 @@ ALWAYS void expand_block(const int8_t *tables, uint64_t codes, int first, uint64
                 svtbl_s8(t1, svorr_u8_x(all, svlsr_n_u8_x(all, v1, 4), quad)));
 }
 
-/* A group to the blocks of its first VL rows, from out on, and of the others. 8 bytes hold the codes
- * of 16 columns; behind the last codes lie the tiles. */
+/* A group to the blocks of its first VL rows, from out on, and of the others. 8 bytes hold the
+ * codes of 16 columns; behind the last codes lie the tiles. */
 ALWAYS void expand_group(const jq4_part *p, const jq4_group *g, int8_t *out, size_t vl) STREAMING
 {
     const int8_t *tables = p->tile->tables + TABLE_PAD;

@@ -11,8 +11,8 @@ typedef struct {
     float *y; /* first row and column */
 } jq4_square;
 
-/* What all squares of a part have in common; a variable of its own, which no store can change, so that
- * it stays in registers. */
+/* What all squares of a part have in common; a variable of its own, which no store can change, so
+ * that it stays in registers. */
 typedef struct {
     jq4_tile *tile;
     size_t n_whole, n_rest; /* segments of 256 k, and the k of one more */
