@@ -41,8 +41,8 @@ ALWAYS void expand16(const jq4_group *w, size_t g, uint64_t c, uint64_t mask, in
     }
 }
 
-/* The codes of columns 16 g .. 16 g + 15 in the low 48 bits; behind the last codes lie the tiles, so
- * that 8 bytes can be read. */
+/* The codes of columns 16 g .. 16 g + 15 in the low 48 bits; behind the last codes lie the tiles,
+ * so that 8 bytes can be read. */
 ALWAYS uint64_t codes16(const jq4_group *w, size_t g)
 {
     uint64_t c;
