@@ -36,6 +36,7 @@ typedef struct {
     const char *kernels;
     bench_power energy;
     uint32_t n_threads, reps;
+    bool on_gpu; /* roof is not measured then */
     size_t n_rows;
 } bench_run;
 
@@ -134,6 +135,8 @@ static jl_status time_row(bench_run *b, bench_row *row, jl_error *err)
  * known. */
 static double bound_of(const bench_run *b, const bench_row *row, double int8_ops_per_s)
 {
+    if (b->on_gpu)
+        return NAN;
     if (row->decode)
         return b->roof.read_bytes_per_s / row->work.bytes;
     if (int8_ops_per_s <= 0.0 || b->roof.f32_ops_per_s <= 0.0)
@@ -220,8 +223,12 @@ static void print_head(const bench_run *b)
                b->info.name[0] ? b->info.name : b->info.architecture,
                ui_bytes(b->info.file_bytes, size), ui_bytes(b->info.bytes_per_token, (char[24]){0}),
                b->n_threads, b->kernels);
-        printf("machine: ");
-        print_roofline(&b->roof);
+        if (b->on_gpu) {
+            puts("machine: what the GPU could do is not measured");
+        } else {
+            printf("machine: ");
+            print_roofline(&b->roof);
+        }
         if (b->info.bytes_per_token < b->roof.cache_bytes)
             puts("the weights of a token fit the caches: decode may exceed the memory's speed");
         bench_power_print_state(&b->energy);
@@ -230,34 +237,45 @@ static void print_head(const bench_run *b)
     }
 }
 
+/* A figure of the roofline times a factor; null where there is none. */
+static const char *roof_json(const bench_run *b, double value, char out[24])
+{
+    return bench_power_json(b->on_gpu ? NAN : value, out);
+}
+
 static void print_row(bench_run *b, const bench_row *row)
 {
     const char *format = opt_text(b->o, OPT_FORMAT);
     const double share = share_of_bound(b, row);
     char test[48];
     char number[3][24];
+    char roof[3][24];
 
     snprintf(test, sizeof test, row->depth ? "%s%u @ d%u" : "%s%u", row->decode ? "tg" : "pp",
              row->n, row->depth);
     if (strcmp(format, "csv") == 0) {
-        printf("\"%s\",%llu,%llu,\"%s\",%u,%s,%u,%u,%u,%.4f,%.4f,%.4f,%.6f,%s,%.3f,%.1f,%.1f,%s,"
+        printf("\"%s\",%llu,%llu,\"%s\",%u,%s,%u,%u,%u,%.4f,%.4f,%.4f,%.6f,%s,%s,%s,%s,%s,"
                "%s\n",
                b->info.name, (unsigned long long)b->info.file_bytes,
                (unsigned long long)b->info.bytes_per_token, b->kernels, b->n_threads, test, row->n,
                row->depth, row->reps, row->median, row->mean, row->sd, row->cpu,
-               bench_power_json(share, number[2]), b->roof.read_bytes_per_s * 1e-9,
-               b->roof.int8_ops_per_s * 1e-9, b->roof.f32_ops_per_s * 1e-9,
+               bench_power_json(share, number[2]),
+               roof_json(b, b->roof.read_bytes_per_s * 1e-9, roof[0]),
+               roof_json(b, b->roof.int8_ops_per_s * 1e-9, roof[1]),
+               roof_json(b, b->roof.f32_ops_per_s * 1e-9, roof[2]),
                bench_power_json(row->joules, number[0]), bench_power_json(row->watts, number[1]));
     } else if (strcmp(format, "json") == 0) {
         printf("%s  {\"test\": \"%s\", \"n\": %u, \"depth\": %u, \"reps\": %u, \"threads\": %u, "
                "\"tps_median\": %.4f, \"tps_mean\": %.4f, \"tps_sd\": %.4f, \"cpu_s_per_token\": "
                "%.6f, "
-               "\"share_of_bound\": %s, \"read_gb_s\": %.3f, \"int8_gop_s\": %.1f, "
-               "\"f32_gflop_s\": %.1f, \"joules_per_token\": %s, \"watts\": %s",
+               "\"share_of_bound\": %s, \"read_gb_s\": %s, \"int8_gop_s\": %s, "
+               "\"f32_gflop_s\": %s, \"joules_per_token\": %s, \"watts\": %s",
                b->n_rows ? ",\n" : "", test, row->n, row->depth, row->reps, b->n_threads,
                row->median, row->mean, row->sd, row->cpu, bench_power_json(share, number[2]),
-               b->roof.read_bytes_per_s * 1e-9, b->roof.int8_ops_per_s * 1e-9,
-               b->roof.f32_ops_per_s * 1e-9, bench_power_json(row->joules, number[0]),
+               roof_json(b, b->roof.read_bytes_per_s * 1e-9, roof[0]),
+               roof_json(b, b->roof.int8_ops_per_s * 1e-9, roof[1]),
+               roof_json(b, b->roof.f32_ops_per_s * 1e-9, roof[2]),
+               bench_power_json(row->joules, number[0]),
                bench_power_json(row->watts, number[1]));
         bench_power_print_json(&b->energy);
         printf("}");
@@ -329,7 +347,9 @@ static jl_status bench_model(bench_run *b, jl_model *model, const number_list li
     b->n_threads = jl_session_n_threads(jl_bench_session(b->bench));
     jl_session_describe(jl_bench_session(b->bench), kernels, sizeof kernels);
     b->kernels = kernels;
-    s = measure_roofline(&params.session, b->n_threads, &b->roof, err);
+    b->on_gpu = load_uses_gpu(b->o);
+    if (!b->on_gpu)
+        s = measure_roofline(&params.session, b->n_threads, &b->roof, err);
     if (s == JL_OK)
         s = bench_power_open(b->o, model, jl_bench_session(b->bench), &b->energy, err);
     if (s == JL_OK) {

@@ -124,23 +124,38 @@ static const char *shader_cache(void)
     return path_shaders(path, sizeof path) ? path : NULL;
 }
 
-/* The device of --device or -ngl; without a driver NULL, the CPU, and a line that says so. */
-static const char *device(const opts *o)
+/* What --device or -ngl ask for; NULL: the CPU. */
+static const char *wanted_device(const opts *o)
 {
     const char *name = opt_text(o, OPT_DEVICE);
-    char text[320];
-    jl_error err;
 
     if (!name && opt_is_set(o, OPT_NGL) && opt_int(o, OPT_NGL) > 0)
         name = "vulkan";
-    if (!name || (opt_is_set(o, OPT_NGL) && opt_int(o, OPT_NGL) == 0))
-        return NULL;
-    if (jl_device_find(name, text, sizeof text, &err) == JL_UNSUPPORTED) {
+    return opt_is_set(o, OPT_NGL) && opt_int(o, OPT_NGL) == 0 ? NULL : name;
+}
+
+/* The device of --device or -ngl; without a driver NULL, the CPU, and a line that says so. */
+static const char *device(const opts *o)
+{
+    const char *name = wanted_device(o);
+    jl_device_info info;
+    jl_error err;
+
+    if (name && jl_device_find(name, &info, &err) == JL_UNSUPPORTED) {
         if (!opt_on(o, OPT_QUIET))
             fprintf(stderr, "joule: no GPU, the CPU is used: %s\n", err.text);
         return NULL;
     }
     return name;
+}
+
+bool load_uses_gpu(const opts *o)
+{
+    const char *name = wanted_device(o);
+    jl_device_info info;
+    jl_error ignored;
+
+    return name && jl_device_find(name, &info, &ignored) == JL_OK && info.gpu;
 }
 
 void load_session_params(const opts *o, jl_session_params *out)

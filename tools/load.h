@@ -18,6 +18,9 @@ JL_MUST_CHECK jl_status load_model(const opts *o, const char *path, load_what wh
 /* Session parameters from -c -t -ub -ctk -ctv --cpu-mask. */
 void load_session_params(const opts *o, jl_session_params *out);
 
+/* Whether sessions of these options compute on a GPU (and not on the CPU in its place). */
+bool load_uses_gpu(const opts *o);
+
 /* JL_UNSUPPORTED: -ngl asks for some of the model's layers, and all or none can be on the GPU. */
 JL_MUST_CHECK jl_status load_check_layers(const opts *o, const jl_model *model, jl_error *err);
 /* Whether the host has the memory, or is told to do without. A GPU's own memory is checked when the

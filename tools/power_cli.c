@@ -54,6 +54,8 @@ jl_status power_open(const opts *o, const jl_model *model, jl_power **out, jl_er
     const double rest = o->v[OPT_IDLE_BASELINE].num;
 
     (void)read_options(o, &p); /* has been checked */
+    if (model && load_uses_gpu(o))
+        p.device = JL_COVERS_GPU;
     if (model) {
         jl_model_get_info(model, &info);
         p.bytes_per_token = (double)info.bytes_per_token;

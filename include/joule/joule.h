@@ -146,11 +146,15 @@ typedef struct {
     void *upload_ctx;
 } jl_session_params;
 
-/* Whether a device can be used, by its name as in jl_session_params: its description as one line.
- * JL_UNSUPPORTED with the reason if it is not there, or joule was built without its backend;
- * JL_INVALID: no such name. */
-JL_API JL_MUST_CHECK jl_status jl_device_find(const char *name, char *text, size_t cap,
-                                              jl_error *err);
+/* A device that can compute. */
+typedef struct {
+    char text[320]; /* its description, one line */
+    bool gpu;       /* false: the CPU works, also where it plays the part of a GPU */
+} jl_device_info;
+
+/* Whether a device can be used, by its name as in jl_session_params. JL_UNSUPPORTED with the reason
+ * if it is not there, or joule was built without its backend; JL_INVALID: no such name. */
+JL_API JL_MUST_CHECK jl_status jl_device_find(const char *name, jl_device_info *out, jl_error *err);
 
 /* Memory a session needs, in bytes, known before anything is allocated. */
 typedef struct {

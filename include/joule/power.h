@@ -71,7 +71,8 @@ typedef struct {
 typedef struct jl_power jl_power;
 
 /* Looks for meters and starts a thread that sleeps while nothing works. JL_UNSUPPORTED: a budget or
- * target without a meter that covers the work; err says what there is and what would help. */
+ * target without a meter that covers the work, or for a GPU; err says what there is and what would
+ * help. */
 JL_API JL_MUST_CHECK jl_status jl_power_open(const jl_power_params *params, jl_power **out,
                                              jl_error *err);
 JL_API void jl_power_close(jl_power *power); /* detach sessions first; NULL is fine */

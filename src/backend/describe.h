@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "joule/joule.h"
 
 /* "avx512vnni" and the like; returns the length. */
 size_t jl_cpu_describe_kernels(char *text, size_t cap);
@@ -12,10 +13,9 @@ size_t jl_cpu_describe_kernels(char *text, size_t cap);
  * line each. */
 size_t jl_cpu_describe_unused(char *text, size_t cap);
 
-/* The Vulkan device of a number (-1: the best), as one line; its memory in bytes. Without compiling
- * or computing anything. */
+/* The Vulkan device of a number (-1: the best). Without compiling or computing anything. */
 #ifdef JL_HAVE_VULKAN
-jl_status jl_vulkan_find(int which, char *text, size_t cap, jl_error *err);
+jl_status jl_vulkan_find(int which, jl_device_info *out, jl_error *err);
 #endif
 
 #endif

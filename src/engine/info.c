@@ -208,9 +208,12 @@ static void describe_units(char *text, size_t cap)
 /* The GPU that --device vulkan would take, or why there is none. */
 static void describe_gpu(char *text, size_t cap)
 {
+    jl_device_info device;
     jl_error err = {0};
 
-    if (jl_device_find("vulkan", text, cap, &err) != JL_OK)
+    if (jl_device_find("vulkan", &device, &err) == JL_OK)
+        snprintf(text, cap, "%s", device.text);
+    else
         snprintf(text, cap, "none (%.300s)", err.text);
 }
 

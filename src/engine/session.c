@@ -151,16 +151,16 @@ static jl_status find_device(const char *name, device *out, jl_error *err)
     return JL_OK;
 }
 
-jl_status jl_device_find(const char *name, char *text, size_t cap, jl_error *err)
+jl_status jl_device_find(const char *name, jl_device_info *out, jl_error *err)
 {
     device d;
 
     JL_TRY(find_device(name, &d, err));
 #ifdef JL_HAVE_VULKAN
     if (d.ops == &jl_backend_vulkan)
-        return jl_vulkan_find(d.which, text, cap, err);
+        return jl_vulkan_find(d.which, out, err);
 #endif
-    snprintf(text, cap, "CPU");
+    *out = (jl_device_info){.text = "CPU"};
     return JL_OK;
 }
 

@@ -41,6 +41,10 @@ static jl_status check_limits(const jl_power *p, const jl_power_limits *l, jl_er
     if (wants && !p->meter)
         return jl_fail(err, JL_UNSUPPORTED,
                        "a power budget needs a meter; %s. --duty 50%% works without one", p->why);
+    if (wants && p->params.device && !(p->params.device & JL_COVERS_CPU))
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "a power budget is held with the cores of the CPU, and a GPU does the work: "
+                       "use --duty 50%%, or the power limit of the GPU itself");
     if (l->duty > 1.0 || (l->duty > 0.0 && l->duty < 0.02))
         return jl_fail(err, JL_INVALID, "a duty of %g is out of range: 2%% to 100%%", l->duty);
     if (l->budget_w > 1e5 || l->target_j > 1e6)

@@ -13,10 +13,10 @@ static const char *data_folder, *scratch_folder, *case_name;
 
 static void need_device(void)
 {
-    char text[320];
+    jl_device_info device;
     jl_error err = {0};
 
-    need_vulkan(jl_device_find("vulkan", text, sizeof text, &err), &err);
+    need_vulkan(jl_device_find("vulkan", &device, &err), &err);
 }
 
 /* Against the reference: what the CPU is held to. */

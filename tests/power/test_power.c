@@ -254,6 +254,17 @@ static void test_refusals(void **state)
     p = params_of(8, 0, 0);
     p.device = JL_COVERS_GPU;
     assert_fails(jl_power_open(&p, &power, &err), JL_UNSUPPORTED, "says nothing of the GPU");
+    make_folder("class/hwmon");
+    make_folder("class/hwmon/hwmon7");
+    write_file("class/hwmon/hwmon7/name", "amdgpu\n");
+    write_file("class/hwmon/hwmon7/power1_average", "30000000\n");
+    assert_fails(jl_power_open(&p, &power, &err), JL_UNSUPPORTED, "a GPU does the work");
+    p.budget_w = 0;
+    assert_ok(jl_power_open(&p, &power, &err));
+    assert_string_equal(jl_power_meter(power)->domain, "GPU");
+    assert_fails(jl_power_set_limits(power, &(jl_power_limits){8, -1, -1}, &err), JL_UNSUPPORTED,
+                 "a GPU does the work");
+    jl_power_close(power);
     p = params_of(0, 0, 0);
     p.meter = "battery";
     assert_fails(jl_power_open(&p, &power, &err), JL_UNSUPPORTED, "no source named battery");

@@ -243,15 +243,17 @@ const jl_backend_ops jl_backend_vulkan = {
     .describe = vk_describe,
 };
 
-jl_status jl_vulkan_find(int which, char *text, size_t cap, jl_error *err)
+jl_status jl_vulkan_find(int which, jl_device_info *out, jl_error *err)
 {
     static const char *const types[] = {"other", "integrated", "discrete", "virtual", "software"};
     jl_vk v = {0};
     const jl_status s = jl_vk_device_open(&v, which, err);
 
-    if (s == JL_OK)
-        snprintf(text, cap, "%s, %s, %.1f GiB", v.info.name, types[(unsigned)v.info.type % 5],
-                 (double)v.info.local_bytes / 1073741824.0);
+    if (s == JL_OK) {
+        out->gpu = v.info.type != VK_PHYSICAL_DEVICE_TYPE_CPU;
+        snprintf(out->text, sizeof out->text, "%s, %s, %.1f GiB", v.info.name,
+                 types[(unsigned)v.info.type % 5], (double)v.info.local_bytes / 1073741824.0);
+    }
     jl_vk_device_close(&v);
     return s;
 }
