@@ -159,7 +159,9 @@ static const char *share_text(const bench_run *b, const bench_row *row, char tex
 
     if (row->decode || r->n_int8 == 0) {
         const double share = share_of_bound(b, row);
-        snprintf(text, 64, isnan(share) ? "" : "%.0f %%", share * 100.0);
+        text[0] = '\0';
+        if (!isnan(share))
+            snprintf(text, 64, "%.0f %%", share * 100.0);
         return text;
     }
     for (uint32_t i = r->n_int8; i > 0 && i + 2 > r->n_int8; i--)
