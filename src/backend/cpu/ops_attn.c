@@ -85,14 +85,14 @@ static void state_clear(float *m, float *l, uint32_t n)
     }
 }
 
-static void item_finish(const attn_ctx *a, const attn_item *it, const float *l, const float *o)
+/* l, o: of the row alone */
+static void row_finish(const attn_ctx *a, const attn_item *it, uint32_t row, float l,
+                       const float *o)
 {
-    const size_t d = a->kv->head_dim;
-    float *y = jl_tensor_f32(a->y);
+    float *y = jl_tensor_f32(a->y) + it->q_offset[row];
 
-    for (uint32_t r = 0; r < it->n_rows; r++)
-        for (size_t e = 0; e < d; e++)
-            y[it->q_offset[r] + e] = o[r * d + e] / l[r];
+    for (size_t e = 0; e < a->kv->head_dim; e++)
+        y[e] = o[e] / l;
 }
 
 static void whole_items(void *ctx, int ith, int nth)
@@ -113,7 +113,8 @@ static void whole_items(void *ctx, int ith, int nth)
         state_clear(m, l, it.n_rows);
         for (int32_t b = it.first_block; b <= it.last_block; b++)
             item_block(a, &it, b, m, l, o, mem);
-        item_finish(a, &it, l, o);
+        for (uint32_t r = 0; r < it.n_rows; r++)
+            row_finish(a, &it, r, l[r], o + r * a->kv->head_dim);
     }
 }
 
@@ -146,41 +147,44 @@ static void wave_blocks(void *ctx, int ith, int nth)
     }
 }
 
-static void merge_item(const attn_ctx *a, size_t item)
+/* Row r of an item: the blocks of this wave, in order, into its running state. */
+static void merge_row(const attn_ctx *a, const attn_item *it, size_t item, uint32_t r)
 {
     const size_t d = a->kv->head_dim;
-    attn_item it;
-    item_init(a, (uint32_t)item, &it);
-
-    float *m = partial_at(a, item, 0);
+    float *m = partial_at(a, item, 0) + r;
     float *l = m + a->rows_max;
-    float *o = m + 2 * a->rows_max;
+    float *o = partial_at(a, item, 0) + 2 * a->rows_max + r * d;
+
     if (a->wave_first == 0)
-        state_clear(m, l, it.n_rows);
+        state_clear(m, l, 1);
     for (uint32_t s = 0; s < a->wave; s++) {
-        if (it.first_block + (int32_t)(a->wave_first + s) > it.last_block)
+        if (it->first_block + (int32_t)(a->wave_first + s) > it->last_block)
             break;
         const float *p = partial_at(a, item, s + 1);
-        for (uint32_t r = 0; r < it.n_rows; r++)
-            if (p[r] != -INFINITY)
-                a->c->k.attn_merge(&m[r], &l[r], o + r * d, p[r], p[a->rows_max + r],
-                                   p + 2 * a->rows_max + r * d, d);
+        if (p[r] != -INFINITY)
+            a->c->k.attn_merge(m, l, o, p[r], p[a->rows_max + r], p + 2 * a->rows_max + r * d, d);
     }
-    if (it.first_block + (int32_t)(a->wave_first + a->wave) > it.last_block)
-        item_finish(a, &it, l, o);
+    if (it->first_block + (int32_t)(a->wave_first + a->wave) > it->last_block)
+        row_finish(a, it, r, *l, o);
 }
 
+/* By rows: two KV heads with eight rows each keep sixteen threads busy. */
 static void wave_merge(void *ctx, int ith, int nth)
 {
     const attn_ctx *a = ctx;
     const size_t n_items = (size_t)a->n_tiles * a->kv->n_head_kv;
-    const jl_range items = jl_split(n_items, 1, ith, nth);
+    const jl_range rows = jl_split(n_items * a->rows_max, 1, ith, nth);
+    size_t have = SIZE_MAX; /* the item in `it` */
+    attn_item it;
 
-    for (size_t i = items.begin; i < items.end; i++) {
-        attn_item it;
-        item_init(a, (uint32_t)i, &it);
-        if (it.first_block + (int32_t)a->wave_first <= it.last_block)
-            merge_item(a, i);
+    for (size_t i = rows.begin; i < rows.end; i++) {
+        const size_t item = i / a->rows_max;
+        const uint32_t r = (uint32_t)(i % a->rows_max);
+        if (item != have)
+            item_init(a, (uint32_t)item, &it);
+        have = item;
+        if (r < it.n_rows && it.first_block + (int32_t)a->wave_first <= it.last_block)
+            merge_row(a, &it, item, r);
     }
 }
 
