@@ -1,4 +1,4 @@
-/* The reading loop of the roofline, over a vector type of the including file: READ_VEC, READ_ZERO,
+/* The reading loop of the roofline, over a vector type of the including file: READ_VEC,
  * READ_ADD(acc, address). A stream is a page of 4 KiB; `streams` of them are read side by side. */
 #define READ_INLINE static inline __attribute__((always_inline))
 

@@ -3,8 +3,6 @@
 
 #include "backend/cpu/x86/x86.h"
 
-enum { N_ACC = 10 };
-
 static int64_t sum_i16(__m256i v)
 {
     int16_t lanes[16];
@@ -16,56 +14,36 @@ static int64_t sum_i16(__m256i v)
     return sum;
 }
 
+static int64_t sum_f32(__m256 v)
+{
+    float lanes[8];
+    int64_t sum = 0;
+
+    _mm256_storeu_ps(lanes, v);
+    for (int i = 0; i < 8; i++)
+        sum += (int64_t)lanes[i];
+    return sum;
+}
+
 /* vpmaddubsw, vpaddw: the least work per product. Kernels add this way while products fit 16 bits,
  * and widen the sums now and then. */
-uint64_t jl_x86_int8_peak_avx2(uint64_t n, int64_t *sum)
-{
-    __m256i acc[N_ACC];
-    __m256i x = _mm256_set1_epi8(1);
-    __m256i y = _mm256_set1_epi8(1);
+#define MAC_NAME jl_x86_int8_peak_avx2
+#define MAC_VEC __m256i
+#define MAC_IN 1
+#define MAC_N_ACC 10
+#define MAC_ONES _mm256_set1_epi8(1)
+#define MAC_ADD(acc, x, y) _mm256_add_epi16(acc, _mm256_maddubs_epi16(x, y))
+#define MAC_SUM(acc) sum_i16(acc)
+#include "backend/cpu/x86/peak_mac_inl.h"
 
-    for (int i = 0; i < N_ACC; i++) {
-        acc[i] = _mm256_setzero_si256();
-        __asm__ volatile("" : "+x"(acc[i])); /* or equal chains would become one */
-    }
-    for (uint64_t r = 0; r < n; r++) {
-#pragma GCC unroll 10
-        for (int i = 0; i < N_ACC; i++) {
-            __asm__ volatile("" : "+x"(x), "+x"(y)); /* or the products would be computed once */
-            acc[i] = _mm256_add_epi16(acc[i], _mm256_maddubs_epi16(x, y));
-        }
-    }
-    *sum = 0;
-    for (int i = 0; i < N_ACC; i++)
-        *sum += sum_i16(acc[i]);
-    return n * N_ACC * 32 * 2;
-}
-
-uint64_t jl_x86_f32_peak_avx2(uint64_t n, int64_t *sum)
-{
-    __m256 acc[N_ACC];
-    __m256 x = _mm256_set1_ps(1.0f);
-    __m256 y = _mm256_set1_ps(1.0f);
-
-    for (int i = 0; i < N_ACC; i++) {
-        acc[i] = _mm256_setzero_ps();
-        __asm__ volatile("" : "+x"(acc[i]));
-    }
-    for (uint64_t r = 0; r < n; r++) {
-        __asm__ volatile("" : "+x"(x), "+x"(y));
-#pragma GCC unroll 10
-        for (int i = 0; i < N_ACC; i++)
-            acc[i] = _mm256_fmadd_ps(x, y, acc[i]);
-    }
-    *sum = 0;
-    for (int i = 0; i < N_ACC; i++) {
-        float lanes[8];
-        _mm256_storeu_ps(lanes, acc[i]);
-        for (int j = 0; j < 8; j++)
-            *sum += (int64_t)lanes[j];
-    }
-    return n * N_ACC * 8 * 2;
-}
+#define MAC_NAME jl_x86_f32_peak_avx2
+#define MAC_VEC __m256
+#define MAC_IN 4
+#define MAC_N_ACC 10
+#define MAC_ONES _mm256_set1_ps(1.0f)
+#define MAC_ADD(acc, x, y) _mm256_fmadd_ps(x, y, acc)
+#define MAC_SUM(acc) sum_f32(acc)
+#include "backend/cpu/x86/peak_mac_inl.h"
 
 #define READ_VEC __m256i
 #define READ_ADD(acc, p) \
