@@ -1,31 +1,22 @@
 /* Size of the processor's caches: /sys on Linux, sysctl on Macs. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cpu.h"
+#include "base/cpu_list.h"
 #include "base/sysfile.h"
 
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
 
-/* Processors in a list like "0-3,8-11". */
 static uint64_t count_list(const char *list)
 {
+    jl_cpu_list l = jl_cpu_list_of(list);
     uint64_t n = 0;
 
-    for (const char *s = list; *s;) {
-        char *end;
-        const unsigned long first = strtoul(s, &end, 10);
-        if (end == s)
-            return n;
-        unsigned long last = first;
-        if (*end == '-')
-            last = strtoul(end + 1, &end, 10);
-        n += last >= first ? last - first + 1 : 0;
-        s = *end == ',' ? end + 1 : end;
-    }
+    while (jl_cpu_list_next(&l) >= 0)
+        n++;
     return n;
 }
 

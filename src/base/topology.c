@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/cpu_list.h"
+#include "base/sysfile.h"
 #include "joule/sys.h"
 
 #if defined(__APPLE__)
@@ -97,14 +99,7 @@ static bool read_line(const char *sys, const char *name, char *line, size_t cap)
     char path[512];
 
     snprintf(path, sizeof path, "%s/%s", sys, name);
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return false;
-    const bool ok = fgets(line, (int)cap, f) != NULL;
-    fclose(f);
-    if (ok)
-        line[strcspn(line, "\n")] = '\0';
-    return ok;
+    return jl_line_read(path, line, cap) == JL_READ_OK;
 }
 
 static long cpu_number(const char *sys, int cpu, const char *what, long otherwise)
@@ -120,28 +115,11 @@ static long cpu_number(const char *sys, int cpu, const char *what, long otherwis
     return end == line || value < 0 ? otherwise : value;
 }
 
-/* Next processor of a list such as "0-3,8"; -1 at its end or where it is no list. */
-static int list_next(const char **at, long *first, long *last)
-{
-    if (*first > *last) {
-        char *end;
-        *first = strtol(*at, &end, 10);
-        if (end == *at || *first < 0)
-            return -1;
-        *last = *first;
-        if (*end == '-')
-            *last = strtol(end + 1, &end, 10);
-        *at = *end == ',' ? end + 1 : end;
-    }
-    return *first <= *last && *first < 65536 ? (int)(*first)++ : -1;
-}
-
 static bool list_has(const char *list, int cpu)
 {
-    long first = 1;
-    long last = 0;
+    jl_cpu_list l = jl_cpu_list_of(list);
 
-    for (int n; (n = list_next(&list, &first, &last)) >= 0;)
+    for (int n; (n = jl_cpu_list_next(&l)) >= 0;)
         if (n == cpu)
             return true;
     return false;
@@ -150,14 +128,12 @@ static bool list_has(const char *list, int cpu)
 static int all_online(const char *sys, int *cpus, int cap)
 {
     char line[1024];
-    const char *list = line;
-    long first = 1;
-    long last = 0;
     int n = 0;
 
     if (!read_line(sys, "devices/system/cpu/online", line, sizeof line))
         return 0;
-    for (int cpu; n < cap && (cpu = list_next(&list, &first, &last)) >= 0;)
+    jl_cpu_list l = jl_cpu_list_of(line);
+    for (int cpu; n < cap && (cpu = jl_cpu_list_next(&l)) >= 0;)
         cpus[n++] = cpu;
     return n;
 }
