@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "joule/bench.h"
+#include "model/kv.h"
 #include "model/model.h"
 #include "quant/random.h"
 
@@ -120,11 +121,6 @@ jl_status jl_bench_decode(jl_bench *b, uint32_t n, jl_bench_time *out, jl_error 
 
 /* ---- what a test needs at least */
 
-static double cell_bytes(jl_kv_type type)
-{
-    return type == JL_KV_Q8_0 ? 34.0 / 32 : type == JL_KV_F32 ? 4 : 2;
-}
-
 /* Keys that the n tokens behind the depth see in a layer, all together. */
 static double keys_seen(const jl_model *m, const jl_layer *layer, uint32_t depth, uint32_t n)
 {
@@ -142,7 +138,8 @@ void jl_bench_get_work(const jl_bench *b, bool decode, uint32_t n, jl_bench_work
 {
     const jl_model *m = b->model;
     jl_model_info info;
-    const double cell = cell_bytes(b->type_k) + cell_bytes(b->type_v);
+    const double cell =
+        (double)(jl_kv_row_bytes(b->type_k, 32) + jl_kv_row_bytes(b->type_v, 32)) / 32;
     double cells = 0; /* bytes of K and V */
 
     jl_model_get_info(m, &info);

@@ -35,7 +35,7 @@ struct jl_kv {
     jl_kv_layer *layers; /* [n_layer] */
 };
 
-static uint64_t row_bytes(jl_kv_type type, uint64_t n)
+uint64_t jl_kv_row_bytes(jl_kv_type type, uint64_t n)
 {
     if (type == JL_KV_F32)
         return n * 4;
@@ -82,8 +82,8 @@ static void layer_layout(const jl_model *m, const jl_kv_config *c, uint32_t il, 
     const jl_layer *l = &m->layers[il];
 
     *out = (jl_kv_layer){
-        .k_head_bytes = align64(row_bytes(c->type_k, (uint64_t)l->head_dim * JL_KV_PAGE)),
-        .v_head_bytes = align64(row_bytes(c->type_v, (uint64_t)l->head_dim * JL_KV_PAGE)),
+        .k_head_bytes = align64(jl_kv_row_bytes(c->type_k, (uint64_t)l->head_dim * JL_KV_PAGE)),
+        .v_head_bytes = align64(jl_kv_row_bytes(c->type_v, (uint64_t)l->head_dim * JL_KV_PAGE)),
         .n_head_kv = l->n_head_kv,
         .head_dim = l->head_dim,
         .type_k = c->type_k,

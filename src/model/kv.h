@@ -27,6 +27,8 @@ typedef struct {
     uint64_t cells, tables;
 } jl_kv_need;
 
+/* Bytes of n values, a multiple of 32, in cells of a type. */
+uint64_t jl_kv_row_bytes(jl_kv_type type, uint64_t n);
 JL_MUST_CHECK jl_status jl_kv_measure(const jl_model *m, const jl_kv_config *config,
                                       jl_kv_need *out, jl_error *err);
 JL_MUST_CHECK jl_status jl_kv_create(const jl_model *m, jl_backend *be, const jl_kv_config *config,
