@@ -134,28 +134,37 @@ static const char *wanted_device(const opts *o)
     return opt_is_set(o, OPT_NGL) && opt_int(o, OPT_NGL) == 0 ? NULL : name;
 }
 
-/* The device of --device or -ngl; without a driver NULL, the CPU, and a line that says so. */
-static const char *device(const opts *o)
+typedef struct {
+    const char *name; /* for jl_session_params; NULL: the CPU */
+    bool gpu;
+} device_choice;
+
+/* The device of --device or -ngl; without a driver the CPU, and a line that says so. Looked for
+ * once: a program has one set of options, and each look starts the driver. */
+static const device_choice *device(const opts *o)
 {
-    const char *name = wanted_device(o);
+    static device_choice choice;
+    static bool known;
+    const char *name = known ? NULL : wanted_device(o);
     jl_device_info info;
     jl_error err;
 
-    if (name && jl_device_find(name, &info, &err) == JL_UNSUPPORTED) {
+    known = true;
+    if (!name)
+        return &choice;
+    const jl_status found = jl_device_find(name, &info, &err);
+    if (found == JL_UNSUPPORTED) {
         if (!opt_on(o, OPT_QUIET))
             fprintf(stderr, "joule: no GPU, the CPU is used: %s\n", err.text);
-        return NULL;
+        return &choice;
     }
-    return name;
+    choice = (device_choice){name, found == JL_OK && info.gpu};
+    return &choice;
 }
 
 bool load_uses_gpu(const opts *o)
 {
-    const char *name = wanted_device(o);
-    jl_device_info info;
-    jl_error ignored;
-
-    return name && jl_device_find(name, &info, &ignored) == JL_OK && info.gpu;
+    return device(o)->gpu;
 }
 
 void load_session_params(const opts *o, jl_session_params *out)
@@ -170,7 +179,7 @@ void load_session_params(const opts *o, jl_session_params *out)
         .type_v = kv_type(o, OPT_CTV),
         .cpu_mask = opt_text(o, OPT_CPU_MASK),
         .placement = placement(o),
-        .device = device(o),
+        .device = device(o)->name,
         .shader_cache = shader_cache(),
         .upload = on_upload,
         .upload_ctx = (void *)(uintptr_t)o,
