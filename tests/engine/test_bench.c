@@ -12,14 +12,9 @@ static jl_model *model;
 
 static int open_model(void **state)
 {
-    static char path[1024];
-    jl_error err;
     (void)state;
-
-    golden_open(&gc, golden_folder, "26b-a4b");
-    snprintf(path, sizeof path, "%s/bench-model.gguf", work_folder);
-    golden_write_model(&gc, path, JL_TYPE_Q8_0);
-    return jl_model_open(path, NULL, &model, &err) == JL_OK ? 0 : -1;
+    golden_open_model(&gc, golden_folder, "26b-a4b", work_folder, "bench-model.gguf", &model);
+    return 0;
 }
 
 static int close_model(void **state)

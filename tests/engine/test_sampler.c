@@ -13,15 +13,10 @@ static float *logits;
 
 static int open_model(void **state)
 {
-    static char path[1024];
-    jl_error err;
     (void)state;
-
-    golden_open(&gc, golden_folder, "31b");
-    snprintf(path, sizeof path, "%s/sampler-model.gguf", work_folder);
-    golden_write_model(&gc, path, JL_TYPE_Q8_0);
+    golden_open_model(&gc, golden_folder, "31b", work_folder, "sampler-model.gguf", &model);
     logits = calloc(gc.n_vocab, sizeof *logits);
-    return logits && jl_model_open(path, NULL, &model, &err) == JL_OK ? 0 : -1;
+    return logits ? 0 : -1;
 }
 
 static int close_model(void **state)

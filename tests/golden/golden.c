@@ -263,6 +263,18 @@ void golden_write_model(const golden_case *c, const char *path, jl_type type)
     assert_ok(jl_gguf_writer_finish(out, &err));
 }
 
+void golden_open_model(golden_case *c, const char *folder, const char *name,
+                       const char *work_folder, const char *file, jl_model **out)
+{
+    char path[1024];
+    jl_error err;
+
+    golden_open(c, folder, name);
+    snprintf(path, sizeof path, "%s/%s", work_folder, file);
+    golden_write_model(c, path, JL_TYPE_Q8_0);
+    assert_ok(jl_model_open(path, NULL, out, &err));
+}
+
 void golden_widen_model(const golden_case *c, const char *from, const char *path)
 {
     jl_gguf_writer *out = begin_model(c, path, JL_TYPE_F32, true);

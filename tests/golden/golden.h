@@ -33,6 +33,9 @@ void golden_layer_name(const golden_case *c, int layer, char *text, size_t cap);
  * published files, vectors and the router stay F32, the per-layer projection F16, and rows that do
  * not fill a block get a type of 32. */
 void golden_write_model(const golden_case *c, const char *path, jl_type type);
+/* Opens a case and its model in Q8_0, which it makes as work_folder/file. */
+void golden_open_model(golden_case *c, const char *folder, const char *name,
+                       const char *work_folder, const char *file, jl_model **out);
 /* Makes a model of the F32 values of such a file's matrices. */
 void golden_widen_model(const golden_case *c, const char *from, const char *path);
 
