@@ -96,6 +96,9 @@ typedef struct {
     uint8_t qs[128];    /* byte 16 b + j: weight 32 b + j low, 32 b + 16 + j high */
 } jl_block_iq4_xs; /* d * (ls - 32) * jl_iq4_values[q] */
 
+/* IQ3_S4 is the same block with d * (ls - 32) * (2 * q - 15). */
+typedef jl_block_iq4_xs jl_block_iq3_s4;
+
 typedef struct {
     uint16_t d;
     uint8_t qs[64];     /* grid index per 4 weights */
@@ -208,10 +211,13 @@ static inline void jl_q4k_scale_min(const uint8_t *scales, unsigned j, int *sc, 
     *mn = scales[j + 4] >> 4 | (scales[j] >> 6) << 4;
 }
 
-/* The 16 values of IQ4_NL and IQ4_XS; those of MXFP4, doubled E2M1 and so integers. */
+/* The 16 values of IQ4_NL and IQ4_XS; those of MXFP4, doubled E2M1 and so integers; the odd ones of
+ * IQ3_S4. */
 static const int8_t jl_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                          1,    13,   25,  38,  53,  69,  89,  113};
 static const int8_t jl_mxfp4_values[16] = {0, 1,  2,  3,  4,  6,  8,  12,
                                            0, -1, -2, -3, -4, -6, -8, -12};
+static const int8_t jl_iq3_s4_values[16] = {-15, -13, -11, -9, -7, -5, -3, -1,
+                                            1,   3,   5,   7,  9,  11, 13, 15};
 
 #endif

@@ -1,4 +1,4 @@
-/* Four-bit formats with a table of values: IQ4_NL, IQ4_XS, MXFP4. */
+/* Four-bit formats with a table of values: IQ4_NL, IQ4_XS, MXFP4, IQ3_S4. */
 #include "quant/blocks.h"
 #include "quant/float16.h"
 #include "quant/unpack.h"
@@ -19,14 +19,25 @@ void jl_unpack32_iq4_nl(const void *block, unsigned ib, jl_block32 *out)
     jl_block32_scale(out, jl_half_widen(b->d));
 }
 
-void jl_unpack32_iq4_xs(const void *block, unsigned ib, jl_block32 *out)
+/* Block ib of the layout of IQ4_XS. */
+static void unpack_xs(const jl_block_iq4_xs *b, unsigned ib, const int8_t values[16],
+                      jl_block32 *out)
 {
-    const jl_block_iq4_xs *b = block;
     const int low = b->scales_l[ib / 2] >> 4 * (ib % 2) & 15;
     const int high = b->scales_h >> 2 * ib & 3;
 
-    look_up(b->qs + 16 * ib, jl_iq4_values, out->w);
+    look_up(b->qs + 16 * ib, values, out->w);
     jl_block32_scale(out, jl_half_widen(b->d) * (float)((low | high << 4) - 32));
+}
+
+void jl_unpack32_iq4_xs(const void *block, unsigned ib, jl_block32 *out)
+{
+    unpack_xs(block, ib, jl_iq4_values, out);
+}
+
+void jl_unpack32_iq3_s4(const void *block, unsigned ib, jl_block32 *out)
+{
+    unpack_xs(block, ib, jl_iq3_s4_values, out);
 }
 
 /* 2^(e - 128): the E8M0 scale, halved because the table holds doubled values. The lowest two are

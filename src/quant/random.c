@@ -52,6 +52,7 @@ static const fill_rule rules[] = {
     {JL_TYPE_IQ4_XS, 0, NO_FIELD, 1245.4f, 0},
     {JL_TYPE_MXFP4, NO_FIELD, NO_FIELD, 2.926f, 0},
     {JL_TYPE_AWQ4, 0, NO_FIELD, 6.519f, 0}, /* sqrt(2 * 255 / 12) */
+    {JL_TYPE_IQ3_S4, 0, NO_FIELD, 170.37f, 0}, /* sqrt(85 * 341.5) */
 };
 
 static void put_u16(uint8_t *dst, uint16_t v)

@@ -8,8 +8,9 @@
 
 /* name, GGUF id, weights per block, bytes per block. Weight types can be dequantised and
  * multiplied; plain types are only carried. Ids from 200 on are joule's own; other engines refuse
- * them as unknown. JQ4 (docs/jq4.md) stores 16 rows together, and its bytes per row are not a
- * multiple of the number given here (jl_row_bytes). */
+ * them as unknown (202 is left out: the ik_llama.cpp fork has a type of that number). JQ4
+ * (docs/jq4.md) stores 16 rows together, and its bytes per row are not a multiple of the number
+ * given here (jl_row_bytes). IQ3_S4 holds the weights of IQ3_S in codes of 4 bits (transcode.h). */
 #define JL_WEIGHT_TYPE_LIST(X) \
     X(F32, 0, 1, 4)            \
     X(F16, 1, 1, 2)            \
@@ -35,7 +36,8 @@
     X(BF16, 30, 1, 2)          \
     X(MXFP4, 39, 32, 17)       \
     X(AWQ4, 200, 32, 19)       \
-    X(JQ4, 201, 32, 17)
+    X(JQ4, 201, 32, 17)        \
+    X(IQ3_S4, 203, 256, 136)
 
 #define JL_PLAIN_TYPE_LIST(X) \
     X(I8, 24, 1, 1)           \
@@ -50,7 +52,7 @@ typedef enum {
 #define JL_TYPE_ENUM(name, id, len, bytes) JL_TYPE_##name = id,
     JL_TYPE_LIST(JL_TYPE_ENUM)
 #undef JL_TYPE_ENUM
-    JL_TYPE_MAX = 202
+    JL_TYPE_MAX = 204
 } jl_type;
 
 typedef struct {

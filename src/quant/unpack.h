@@ -50,7 +50,8 @@ void jl_unpack32(jl_type type, const void *row, size_t ib, jl_block32 *out);
     X(IQ1_S, iq1_s)                                                                                \
     X(IQ1_M, iq1_m)                                                                                \
     X(MXFP4, mxfp4)                                                                                \
-    X(AWQ4, awq4)
+    X(AWQ4, awq4)                                                                                  \
+    X(IQ3_S4, iq3_s4)
 
 #define JL_UNPACK_DECL(type, name) jl_unpack32_fn jl_unpack32_##name;
 JL_UNPACK_LIST(JL_UNPACK_DECL)

@@ -8,7 +8,8 @@
 enum {
     AT_IQ4, /* in words */
     AT_MXFP4 = AT_IQ4 + 256,
-    AT_JQ4 = AT_MXFP4 + 256,
+    AT_IQ3_S4 = AT_MXFP4 + 256,
+    AT_JQ4 = AT_IQ3_S4 + 256,
     AT_IQ3_S = AT_JQ4 + JL_JQ4_TABLES * 4,
     AT_IQ3_XXS = AT_IQ3_S + 512,
     AT_IQ2_XXS = AT_IQ3_XXS + 256,
@@ -37,6 +38,7 @@ static void fill(uint32_t *to)
 {
     pairs(jl_iq4_values, to + AT_IQ4);
     pairs(jl_mxfp4_values, to + AT_MXFP4);
+    pairs(jl_iq3_s4_values, to + AT_IQ3_S4);
     for (unsigned i = 0; i < JL_JQ4_TABLES * 16; i++) /* byte i % 4 of word i / 4 */
         to[AT_JQ4 + i / 4] |= (uint32_t)(uint8_t)jl_jq4_values[i / 16][i % 16] << 8 * (i % 4);
     memcpy(to + AT_IQ3_S, jl_iq3s_grid, sizeof jl_iq3s_grid);
@@ -69,7 +71,7 @@ VkDeviceAddress jl_vk_table(const jl_vk *v, jl_type type)
         [JL_TYPE_IQ3_S] = AT_IQ3_S,      [JL_TYPE_IQ3_XXS] = AT_IQ3_XXS,
         [JL_TYPE_IQ2_XXS] = AT_IQ2_XXS,  [JL_TYPE_IQ2_XS] = AT_IQ2_XS,
         [JL_TYPE_IQ2_S] = AT_IQ2_S,      [JL_TYPE_IQ1_S] = AT_IQ1,
-        [JL_TYPE_IQ1_M] = AT_IQ1,
+        [JL_TYPE_IQ1_M] = AT_IQ1,        [JL_TYPE_IQ3_S4] = AT_IQ3_S4,
     };
 
     return v->tables.address + at[type] * sizeof(uint32_t);

@@ -311,7 +311,7 @@ ALWAYS void weights_q3_k(const uint8_t *p, int ib, int8x16_t w[2])
     subtract(n, 4, w);
 }
 
-/* ---- IQ4_XS: a holds d and scales_h, b scales_l */
+/* ---- IQ4_XS and IQ3_S4: a holds d and scales_h, b scales_l */
 
 ALWAYS void head_iq4_xs(const row_set *rows, size_t at, mm_head *h)
 {
@@ -331,6 +331,11 @@ ALWAYS void scale_iq4_xs(const mm_head *h, int ib, mm_scale *s)
 ALWAYS void weights_iq4_xs(const uint8_t *p, int ib, int8x16_t w[2])
 {
     look_up(p + offsetof(jl_block_iq4_xs, qs) + 16 * ib, jl_iq4_values, w);
+}
+
+ALWAYS void weights_iq3_s4(const uint8_t *p, int ib, int8x16_t w[2])
+{
+    look_up(p + offsetof(jl_block_iq3_s4, qs) + 16 * ib, jl_iq3_s4_values, w);
 }
 
 /* ---- IQ3_S: b holds the scales; magnitudes by table, signs from bits */
@@ -383,6 +388,7 @@ ALWAYS void weights_iq3_s(const uint8_t *p, int ib, int8x16_t w[2])
     X(Q5_K, q5_k, 176, 8, true, false, q4_k, q4_k)                                                 \
     X(Q6_K, q6_k, 210, 8, false, true, q6_k, q6_k)                                                 \
     X(IQ4_XS, iq4_xs, 136, 8, false, false, iq4_xs, iq4_xs)                                        \
+    X(IQ3_S4, iq3_s4, 136, 8, false, false, iq4_xs, iq4_xs)                                        \
     X(IQ3_S, iq3_s, 110, 8, false, false, iq3_s, iq3_s)
 
 /* Formats whose weights come from larger grids: the scalar definition unpacks them. */

@@ -58,7 +58,8 @@ static void mm_float(jl_type type, const jl_mm_args *a)
 #define QUANT_TYPES(X)                                                                             \
     X(Q4_0)                                                                                        \
     X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ2_XXS) X(IQ2_XS)   \
-        X(IQ2_S) X(IQ3_XXS) X(IQ3_S) X(IQ1_S) X(IQ1_M) X(IQ4_NL) X(IQ4_XS) X(MXFP4) X(AWQ4)
+        X(IQ2_S) X(IQ3_XXS) X(IQ3_S) X(IQ1_S) X(IQ1_M) X(IQ4_NL) X(IQ4_XS) X(MXFP4) X(AWQ4)   \
+        X(IQ3_S4)
 
 MM_FLOAT(F32)
 MM_FLOAT(F16)

@@ -1,4 +1,4 @@
-/* Super-block formats for mm_avx2_inl.h: Q2_K .. Q6_K and IQ4_XS. */
+/* Super-block formats for mm_avx2_inl.h: Q2_K .. Q6_K, IQ4_XS and IQ3_S4. */
 #ifndef JL_BACKEND_CPU_X86_MM_K_AVX2_INL_H
 #define JL_BACKEND_CPU_X86_MM_K_AVX2_INL_H
 
@@ -236,19 +236,36 @@ ALWAYS void weights_iq4_xs(const row_set *rows, size_t at, int ib, const mm_head
     }
 }
 
+/* 2 * code, which is the weight + 15. */
+ALWAYS void weights_iq3_s4(const row_set *rows, size_t at, int ib, const mm_head *h, mm_pairs *w)
+{
+    const size_t qs = at + offsetof(jl_block_iq3_s4, qs) + 16 * (size_t)ib;
+    const __m256i even = _mm256_set1_epi8(0x1e);
+
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const __m256i v = load_pair(rows, i, qs);
+        w->lo[i] = _mm256_and_si256(_mm256_slli_epi16(v, 1), even);
+        w->hi[i] = _mm256_and_si256(_mm256_srli_epi16(v, 3), even);
+    }
+}
+
 #define FORMAT_K(name, block, bias, span, has_min, halves, head)                               \
     static const mm_format fmt_##name = {sizeof(block), 8,      bias, span,           has_min, \
                                          halves,        head, weights_##name, scale_##name};   \
     MM_KERNEL(name)
 
 #define scale_q5_k scale_q4_k
+#define scale_iq3_s4 scale_iq4_xs
 FORMAT_K(q2_k, jl_block_q2_k, 0, SPAN_4, true, true, head_q2_k)
 FORMAT_K(q3_k, jl_block_q3_k, 4, SPAN_4, false, true, head_q3_k)
 FORMAT_K(q4_k, jl_block_q4_k, 0, SPAN_4, true, false, head_q4_k)
 FORMAT_K(q5_k, jl_block_q5_k, 0, SPAN_5, true, false, head_q4_k)
 FORMAT_K(q6_k, jl_block_q6_k, 32, SPAN_6, false, true, head_q6_k)
 FORMAT_K(iq4_xs, jl_block_iq4_xs, BYTE_BIAS, SPAN_SIGNED, false, false, head_iq4_xs)
+FORMAT_K(iq3_s4, jl_block_iq3_s4, 15, SPAN_5, false, false, head_iq4_xs)
 #undef scale_q5_k
+#undef scale_iq3_s4
 
 ALWAYS void mm_k_init(jl_cpu_kernels *k)
 {
@@ -258,6 +275,7 @@ ALWAYS void mm_k_init(jl_cpu_kernels *k)
     k->mm[JL_TYPE_Q5_K] = mm_q5_k;
     k->mm[JL_TYPE_Q6_K] = mm_q6_k;
     k->mm[JL_TYPE_IQ4_XS] = mm_iq4_xs;
+    k->mm[JL_TYPE_IQ3_S4] = mm_iq3_s4;
 }
 
 #endif

@@ -23,7 +23,7 @@
 #define BLOCK_BYTES 176u
 #elif defined T_Q6_K
 #define BLOCK_BYTES 210u
-#elif defined T_IQ4_XS
+#elif defined T_IQ4_XS || defined T_IQ3_S4
 #define BLOCK_BYTES 136u
 #elif defined T_IQ3_XXS
 #define BLOCK_BYTES 98u
@@ -63,7 +63,8 @@
 #endif
 
 // words of a table of values that is small enough for shared memory
-#if defined T_IQ4_NL || defined T_IQ4_XS || defined T_MXFP4 || defined T_IQ3_XXS || defined T_JQ4
+#if defined T_IQ4_NL || defined T_IQ4_XS || defined T_IQ3_S4 || defined T_MXFP4 || \
+    defined T_IQ3_XXS || defined T_JQ4
 #define TABLE_WORDS 256u
 #elif defined T_IQ3_S || defined T_IQ2_XXS
 #define TABLE_WORDS 512u

@@ -41,7 +41,7 @@ uvec4 w128(uint at)
 #include "unpack_legacy.glsl"
 #elif defined T_Q2_K || defined T_Q3_K || defined T_Q4_K || defined T_Q5_K || defined T_Q6_K
 #include "unpack_k.glsl"
-#elif defined T_IQ4_NL || defined T_IQ4_XS || defined T_MXFP4
+#elif defined T_IQ4_NL || defined T_IQ4_XS || defined T_IQ3_S4 || defined T_MXFP4
 #include "unpack_iq4.glsl"
 #else
 #include "unpack_iq.glsl"

@@ -17,7 +17,7 @@ void look_up(uint at, out block32 b)
 
 void unpack(uint at, uint ib, out block32 b)
 {
-#if defined T_IQ4_XS
+#if defined T_IQ4_XS || defined T_IQ3_S4
     const uint low = (w8(at + 4u + (ib >> 1)) >> (4u * (ib & 1u))) & 15u;
     const uint high = (w16(at + 2u) >> (2u * ib)) & 3u;
     look_up(at + 8u + 16u * ib, b);
