@@ -22,7 +22,7 @@
 
 enum {
     N_IN = 2816,
-    DECODE_BYTES = 64 << 20,
+    DECODE_BYTES = 256 << 20,
     PREFILL_ROWS = 704,
     MAX_COLS = 512,
     REPS = 9,
@@ -308,7 +308,7 @@ int main(int argc, char **argv)
                                     JL_TYPE_Q5_1, JL_TYPE_Q4_1,   JL_TYPE_Q5_K,  JL_TYPE_F32,
                                     JL_TYPE_F16,  JL_TYPE_BF16,   JL_TYPE_Q3_K,  JL_TYPE_Q2_K,
                                     JL_TYPE_MXFP4, JL_TYPE_IQ3_XXS, JL_TYPE_IQ2_S,
-                                    JL_TYPE_IQ2_XXS, JL_TYPE_IQ1_S, JL_TYPE_JQ4};
+                                    JL_TYPE_IQ2_XXS, JL_TYPE_IQ1_S, JL_TYPE_JQ4, JL_TYPE_IQ3_S4};
     const char *mask = getenv("JOULE_CPU_MASK");
     const char *what = argc > 1 ? argv[1] : "decode";
     jl_cpu_kernels k;

@@ -29,6 +29,7 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
         jl_x86_mm_float_avx512(k);
         jl_x86_mm_legacy_avx512(k);
         jl_x86_mm_k_avx512(k);
+        jl_x86_mm_xs_avx512(k);
         jl_x86_mm_iq_avx512(k);
         jl_x86_mm_jq4_avx512(k);
     }
@@ -36,6 +37,7 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
         k->name = "avx512vnni";
         jl_x86_mm_legacy_avx512vnni(k, false);
         jl_x86_mm_k_avx512vnni(k, false);
+        jl_x86_mm_xs_avx512vnni(k, false);
         jl_x86_mm_iq_avx512vnni(k, false);
         jl_x86_mm_jq4_avx512vnni(k);
     }
@@ -47,6 +49,7 @@ void jl_cpu_kernels_x86(jl_cpu_kernels *k, unsigned features)
         k->name = "amx";
         jl_x86_mm_legacy_avx512vnni(k, true);
         jl_x86_mm_k_avx512vnni(k, true);
+        jl_x86_mm_xs_avx512vnni(k, true);
         jl_x86_mm_iq_avx512vnni(k, true);
         if (features & JL_CPU_AVX512VBMI)
             jl_x86_mm_iq3s_avx512vbmi(k, true);

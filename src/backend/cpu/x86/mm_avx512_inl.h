@@ -20,7 +20,7 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-enum { TILE_BLOCKS = 128 /* of 32 weights */, AHEAD = 512 /* bytes, see prefetch_rows */ };
+enum { TILE_BLOCKS = 128 /* of 32 weights */ };
 
 /* ---- what a format provides */
 
@@ -95,6 +95,14 @@ ALWAYS uint16_t load_u16(const uint8_t *p)
 ALWAYS int32_t load_i32(const void *p)
 {
     int32_t v;
+
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+ALWAYS long long load_i64(const void *p)
+{
+    long long v;
 
     memcpy(&v, p, sizeof v);
     return v;
@@ -178,6 +186,20 @@ ALWAYS __m512i tree4(const __m512i t[4])
     return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
 }
 
+/* Lane g of x[L] becomes lane L of the result g. */
+ALWAYS void lanes_transpose(const __m512i x[4], __m512i out[4])
+{
+    const __m512i a = _mm512_shuffle_i64x2(x[0], x[1], 0x88);
+    const __m512i b = _mm512_shuffle_i64x2(x[2], x[3], 0x88);
+    const __m512i c = _mm512_shuffle_i64x2(x[0], x[1], 0xdd);
+    const __m512i d = _mm512_shuffle_i64x2(x[2], x[3], 0xdd);
+
+    out[0] = _mm512_shuffle_i64x2(a, b, 0x88);
+    out[2] = _mm512_shuffle_i64x2(a, b, 0xdd);
+    out[1] = _mm512_shuffle_i64x2(c, d, 0x88);
+    out[3] = _mm512_shuffle_i64x2(c, d, 0xdd);
+}
+
 /* The column's activations. */
 typedef struct {
     const int8_t *q;
@@ -248,15 +270,27 @@ ALWAYS __m512 gemv_step(const mm_format *f, const mm_quads *w, const mm_scale *s
     return f->has_min ? add_min(f->halves, s, sum, da, acc) : acc;
 }
 
-/* Brings what the rows need AHEAD bytes later to the first-level cache: hardware prefetchers lose
- * 16 streams that advance by fractions of a line. Past the end of a row is the next one of its
- * lane. */
+/* While these rows are read from `at` to at + n_bytes, brings as large a part of the 16 rows that
+ * follow them in memory to the second-level cache, in the order of their addresses: hardware
+ * prefetchers lose 16 streams that advance by fractions of a line. */
 ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
 {
-    for (size_t o = 0; o < n_bytes; o += 64)
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; i++)
-            _mm_prefetch((const char *)row_at(rows, i, at + o + AHEAD), _MM_HINT_T0);
+    const char *next = (const char *)rows->base[0] + 16 * (rows->stride + at);
+
+#pragma GCC unroll 64
+    for (size_t o = 0; o < 16 * n_bytes; o += 64)
+        _mm_prefetch(next + o, _MM_HINT_T1);
+}
+
+/* The same before step i of n for a block of the format, in quarters of large blocks: more than
+ * some 50 lines at once are not fetched at all. */
+ALWAYS void prefetch_part(const row_set *rows, size_t at, size_t n_bytes, int i, int n)
+{
+    const size_t from = n_bytes * (size_t)i / (size_t)n;
+    const size_t to = n_bytes * (size_t)(n == 1 ? 1 : i + 2) / (size_t)n;
+
+    if (i % 2 == 0)
+        prefetch_rows(rows, at + from, to - from);
 }
 
 /* 16 rows times one column; scratch is the call's. */
@@ -271,13 +305,12 @@ ALWAYS __m512 gemv16_any(const mm_format *f, const row_set *rows, const mm_col *
     for (size_t b = 0; b < n_blocks; b += (size_t)f->per) {
         const size_t at = b / (size_t)f->per * f->bytes;
         mm_head h;
-        if (f->bytes >= 64 || at % 64 < f->bytes)
-            prefetch_rows(rows, at, f->bytes);
         f->head(rows, at, &h);
 #pragma GCC unroll 8
         for (int ib = 0; ib < f->per; ib++) {
             mm_quads w;
             mm_scale s;
+            prefetch_part(rows, at, f->bytes, ib, f->per);
             f->weights(rows, at, ib, &h, &w);
             f->scale(&h, ib, &s);
             acc = gemv_step(f, &w, &s, col, b + (size_t)ib, acc);
@@ -286,28 +319,20 @@ ALWAYS __m512 gemv16_any(const mm_format *f, const row_set *rows, const mm_col *
     return acc;
 }
 
-/* One column over all rows. Lane i takes a sixteenth of the rows, so that it reads one contiguous
- * piece of memory. A rest of fewer than 16 rows reaches back to be full; fewer than 16 rows in all
- * are taken one by one, 16 times the same row with stride 0. */
+/* One column over all rows, 16 neighbours at a time. A rest of fewer than 16 rows reaches back to
+ * be full; fewer than 16 rows in all are taken one by one, 16 times the same row with stride 0. */
 ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16)
 {
     const mm_col col = mm_column(a, 0);
     const size_t n_blocks = a->n_in / 32;
-    const size_t each = a->n_rows / 16;
     float y[16];
 
-    for (size_t r = 0; r < each; r++) {
-        const row_set rows = rows_at(a->w + r * a->w_stride, each * a->w_stride);
-        _mm512_storeu_ps(y, gemv16(f, &rows, &col, n_blocks, a->scratch));
-        for (size_t i = 0; i < 16; i++)
-            a->y[i * each + r] = y[i];
-    }
-    if (each > 0 && 16 * each < a->n_rows) {
-        const size_t first = a->n_rows - 16;
+    for (size_t r = 0; a->n_rows >= 16 && r < a->n_rows; r += 16) {
+        const size_t first = r + 16 > a->n_rows ? a->n_rows - 16 : r;
         const row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
         _mm512_storeu_ps(a->y + first, gemv16(f, &rows, &col, n_blocks, a->scratch));
     }
-    for (size_t r = 0; r < a->n_rows && each == 0; r++) {
+    for (size_t r = 0; a->n_rows < 16 && r < a->n_rows; r++) {
         const row_set rows = rows_at(a->w + r * a->w_stride, 0);
         _mm512_storeu_ps(y, gemv16(f, &rows, &col, n_blocks, a->scratch));
         a->y[r] = y[0];

@@ -98,8 +98,9 @@ ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first_
 #define MM_BEST(name, amx) mm_##name
 #endif
 
-/* The kernel of a format: mm_<name>, from fmt_<name>. */
-#define MM_KERNEL(name)                                                                      \
+/* The kernel of a format: mm_<name>, from fmt_<name>; gemv is its mm_gemv16_fn. */
+#define MM_KERNEL(name) MM_KERNEL_GEMV(name, gemv16_any)
+#define MM_KERNEL_GEMV(name, gemv)                                                           \
     static void expand_##name(const row_set *rows, size_t first_block, size_t n_blocks,      \
                               mm_tile *tile, int h)                                          \
     {                                                                                        \
@@ -108,10 +109,10 @@ ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first_
     static void mm_##name(const jl_mm_args *a)                                               \
     {                                                                                        \
         if (a->n_cols == 1)                                                                  \
-            mm_gemv(&fmt_##name, a, gemv16_any);                                             \
+            mm_gemv(&fmt_##name, a, gemv);                                                   \
         else                                                                                 \
             MM_GEMM(&fmt_##name, expand_##name, a);                                          \
-    } \
+    }                                                                                        \
     MM_KERNEL_AMX(name)
 
 #endif

@@ -120,20 +120,6 @@ ALWAYS __m512i negate(__m512i q, __mmask64 minus)
     return _mm512_mask_sub_epi8(q, minus, _mm512_setzero_si512(), q);
 }
 
-/* Lane g of x[L] becomes lane L of the result g. */
-ALWAYS void lanes_transpose(const __m512i x[4], __m512i out[4])
-{
-    const __m512i a = _mm512_shuffle_i64x2(x[0], x[1], 0x88);
-    const __m512i b = _mm512_shuffle_i64x2(x[2], x[3], 0x88);
-    const __m512i c = _mm512_shuffle_i64x2(x[0], x[1], 0xdd);
-    const __m512i d = _mm512_shuffle_i64x2(x[2], x[3], 0xdd);
-
-    out[0] = _mm512_shuffle_i64x2(a, b, 0x88);
-    out[2] = _mm512_shuffle_i64x2(a, b, 0xdd);
-    out[1] = _mm512_shuffle_i64x2(c, d, 0x88);
-    out[3] = _mm512_shuffle_i64x2(c, d, 0xdd);
-}
-
 /* Sums of the 8 blocks of a super-block, lanes = rows; block 2 L + h at sums[h][L]. */
 ALWAYS void super_sums(const iq3s_grid *g, const row_set *rows, size_t at, const iq3s_q *q,
                        __m512i sums[2][4])

@@ -1,4 +1,4 @@
-/* Super-block formats for mm_avx512_inl.h: Q2_K .. Q6_K, IQ4_XS and IQ3_S4. */
+/* Super-block formats for mm_avx512_inl.h: Q2_K .. Q6_K. */
 #ifndef JL_BACKEND_CPU_X86_MM_K_AVX512_INL_H
 #define JL_BACKEND_CPU_X86_MM_K_AVX512_INL_H
 
@@ -205,68 +205,18 @@ ALWAYS void weights_q3_k(const row_set *rows, size_t at, int ib, const mm_head *
     }
 }
 
-/* ---- IQ4_XS: a holds d and scales_h, b scales_l */
-
-ALWAYS void head_iq4_xs(const row_set *rows, size_t at, mm_head *h)
-{
-    h->a = load_words(rows, at);
-    h->b = load_words(rows, at + 4);
-    h->x = low_half(h->a);
-}
-
-ALWAYS void scale_iq4_xs(const mm_head *h, int ib, mm_scale *s)
-{
-    const __m512i ls = _mm512_or_si512(lane_bits(h->b, 4 * ib, 4),
-                                       _mm512_slli_epi32(lane_bits(h->a, 16 + 2 * ib, 2), 4));
-
-    s->dw = _mm512_mul_ps(h->x,
-                          _mm512_cvtepi32_ps(_mm512_sub_epi32(ls, _mm512_set1_epi32(32))));
-}
-
-ALWAYS void weights_iq4_xs(const row_set *rows, size_t at, int ib, const mm_head *h, mm_quads *w)
-{
-    const size_t qs = at + offsetof(jl_block_iq4_xs, qs) + 16 * (size_t)ib;
-    const __m512i table = _mm512_broadcast_i32x4(_mm_add_epi8(
-        _mm_loadu_si128((const __m128i *)jl_iq4_values), _mm_set1_epi8((char)0x80)));
-
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        const __m512i v = load_quad(rows, i, qs);
-        w->lo[i] = _mm512_shuffle_epi8(table, byte_bits(v, 0, 4));
-        w->hi[i] = _mm512_shuffle_epi8(table, byte_bits(v, 4, 4));
-    }
-}
-
-/* 2 * code, which is the weight + 15. */
-ALWAYS void weights_iq3_s4(const row_set *rows, size_t at, int ib, const mm_head *h, mm_quads *w)
-{
-    const size_t qs = at + offsetof(jl_block_iq3_s4, qs) + 16 * (size_t)ib;
-    const __m512i even = _mm512_set1_epi8(0x1e);
-
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        const __m512i v = load_quad(rows, i, qs);
-        w->lo[i] = _mm512_and_si512(_mm512_slli_epi16(v, 1), even);
-        w->hi[i] = _mm512_and_si512(_mm512_srli_epi16(v, 3), even);
-    }
-}
-
 #define FORMAT_K(name, block, bias, has_min, halves, head)                                   \
     static const mm_format fmt_##name = {sizeof(block), 8,    bias,           has_min,       \
                                          halves,        head, weights_##name, scale_##name}; \
     MM_KERNEL(name)
 
 #define scale_q5_k scale_q4_k
-#define scale_iq3_s4 scale_iq4_xs
 FORMAT_K(q2_k, jl_block_q2_k, 0, true, true, head_q2_k)
 FORMAT_K(q3_k, jl_block_q3_k, 4, false, true, head_q3_k)
 FORMAT_K(q4_k, jl_block_q4_k, 0, true, false, head_q4_k)
 FORMAT_K(q5_k, jl_block_q5_k, 0, true, false, head_q4_k)
 FORMAT_K(q6_k, jl_block_q6_k, 32, false, true, head_q6_k)
-FORMAT_K(iq4_xs, jl_block_iq4_xs, 128, false, false, head_iq4_xs)
-FORMAT_K(iq3_s4, jl_block_iq3_s4, 15, false, false, head_iq4_xs)
 #undef scale_q5_k
-#undef scale_iq3_s4
 
 ALWAYS void mm_k_init(jl_cpu_kernels *k, bool amx)
 {
@@ -275,8 +225,6 @@ ALWAYS void mm_k_init(jl_cpu_kernels *k, bool amx)
     k->mm[JL_TYPE_Q4_K] = MM_BEST(q4_k, amx);
     k->mm[JL_TYPE_Q5_K] = MM_BEST(q5_k, amx);
     k->mm[JL_TYPE_Q6_K] = MM_BEST(q6_k, amx);
-    k->mm[JL_TYPE_IQ4_XS] = MM_BEST(iq4_xs, amx);
-    k->mm[JL_TYPE_IQ3_S4] = MM_BEST(iq3_s4, amx);
 }
 
 #endif

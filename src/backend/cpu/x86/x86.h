@@ -22,12 +22,14 @@ void jl_x86_mm_float_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_legacy_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_k_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_iq_avx512(jl_cpu_kernels *k);
+void jl_x86_mm_xs_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_jq4_avx512(jl_cpu_kernels *k);
 void jl_x86_mm_jq4_avx512vnni(jl_cpu_kernels *k);
 /* amx: with the products of AMX-INT8 where they are faster */
 void jl_x86_mm_legacy_avx512vnni(jl_cpu_kernels *k, bool amx);
 void jl_x86_mm_k_avx512vnni(jl_cpu_kernels *k, bool amx);
 void jl_x86_mm_iq_avx512vnni(jl_cpu_kernels *k, bool amx);
+void jl_x86_mm_xs_avx512vnni(jl_cpu_kernels *k, bool amx);
 void jl_x86_mm_iq3s_avx512vbmi(jl_cpu_kernels *k, bool amx);
 void jl_x86_mm_amx(jl_cpu_kernels *k); /* scratch and tile sizes */
 void jl_x86_mm_jq4_amx(jl_cpu_kernels *k); /* raises the scratch if it needs more */
