@@ -42,6 +42,7 @@ enum { BYTE_BIAS = 0 };
 typedef struct {
     const uint8_t *base[2]; /* rows 0 and 4 */
     size_t stride, stride3;
+    const uint8_t *next; /* what is read after them */
 } row_set;
 
 /* 32 weights of 8 rows as bytes: lane L of lo[i] is row 4 L + i, weights 0..15; hi 16..31. */
@@ -84,7 +85,7 @@ typedef struct {
 
 ALWAYS row_set rows_at(const uint8_t *w, size_t stride)
 {
-    return (row_set){{w, w + 4 * stride}, stride, 3 * stride};
+    return (row_set){{w, w + 4 * stride}, stride, 3 * stride, w};
 }
 
 ALWAYS const uint8_t *row_at(const row_set *rows, int i, size_t offset)
@@ -304,11 +305,11 @@ ALWAYS __m256 gemv_step(const mm_format *f, const mm_pairs *w, const mm_scale *s
 }
 
 /* While these rows are read from `at` to at + n_bytes, brings as large a part of the 8 rows that
- * follow them in memory to the second-level cache, in the order of their addresses: hardware
+ * are read next to the second-level cache, in the order of their addresses: hardware
  * prefetchers lose 8 streams that advance by fractions of a line. */
 ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
 {
-    const char *next = (const char *)rows->base[0] + 8 * (rows->stride + at);
+    const char *next = (const char *)rows->next + 8 * at;
 
 #pragma GCC unroll 32
     for (size_t o = 0; o < 8 * n_bytes; o += 64)
@@ -342,6 +343,14 @@ ALWAYS __m256 gemv8_any(const mm_format *f, const row_set *rows, const mm_col *c
     return acc;
 }
 
+/* Reads a byte of every line: the first rows of a task, which nobody fetched ahead, come faster in
+ * the order of their addresses than 8 side by side. */
+ALWAYS void touch_lines(const uint8_t *p, size_t n_bytes)
+{
+    for (size_t o = 0; o < n_bytes; o += 64)
+        (void)*(const volatile uint8_t *)(p + o);
+}
+
 /* One column over all rows, 8 neighbours at a time. A rest of fewer than 8 rows reaches back to be
  * full; fewer than 8 rows in all are taken one by one, 8 times the same row with stride 0. */
 ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv8_fn *gemv8)
@@ -350,9 +359,13 @@ ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv8_fn *gemv8)
     const size_t n_blocks = a->n_in / 32;
     float y[8];
 
+    if (a->n_rows >= 8)
+        touch_lines(a->w, 7 * a->w_stride + n_blocks / (size_t)f->per * f->bytes);
     for (size_t r = 0; a->n_rows >= 8 && r < a->n_rows; r += 8) {
         const size_t first = r + 8 > a->n_rows ? a->n_rows - 8 : r;
-        const row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
+        row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
+        if (r + 8 < a->n_rows) /* else these: what follows may be another thread's */
+            rows.next += 8 * a->w_stride;
         _mm256_storeu_ps(a->y + first, gemv8(f, &rows, &col, n_blocks, a->scratch));
     }
     for (size_t r = 0; a->n_rows < 8 && r < a->n_rows; r++) {

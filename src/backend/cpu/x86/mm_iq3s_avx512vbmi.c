@@ -105,7 +105,7 @@ ALWAYS void column_prepare(const int8_t *q, size_t n_super, iq3s_q *out)
             const row_set blocks = {{(const uint8_t *)q + 256 * b + 32 * h,
                                      (const uint8_t *)q + 256 * b + 32 * h + 64,
                                      (const uint8_t *)q + 256 * b + 32 * h + 128,
-                                     (const uint8_t *)q + 256 * b + 32 * h + 192}, 0, 0};
+                                     (const uint8_t *)q + 256 * b + 32 * h + 192}, 0, 0, NULL};
             const __m512i lo = load_quad(&blocks, 0, 0);
             const __m512i hi = load_quad(&blocks, 0, 16);
             out[b].even[h] = _mm512_packus_epi16(_mm512_and_si512(lo, byte),
