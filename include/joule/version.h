@@ -8,6 +8,6 @@
 #define JL_VERSION_STRING "0.1.0"
 
 /* Changes whenever the same file and tokens may give other bits; keys every stored cache. */
-#define JL_NUMERICS_VERSION 1
+#define JL_NUMERICS_VERSION 2
 
 #endif

@@ -119,3 +119,8 @@ void jl_thread_join(jl_thread *t)
     pthread_join(t->thread, NULL);
     jl_free(t);
 }
+
+void jl_once_call(jl_once *once, void (*fn)(void))
+{
+    (void)pthread_once(once, fn);
+}

@@ -3,6 +3,7 @@
 #ifndef JL_BASE_THREAD_H
 #define JL_BASE_THREAD_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,6 +19,11 @@ void jl_lock_wait(jl_lock *lock); /* taken: sleeps until woken; may wake without
 /* As jl_lock_wait, for at most `ms` milliseconds; false if the time passed. */
 bool jl_lock_wait_for(jl_lock *lock, uint32_t ms);
 void jl_lock_wake(jl_lock *lock); /* wakes all sleepers */
+
+/* Calls fn the first time, and returns when it has run; any thread. */
+typedef pthread_once_t jl_once;
+#define JL_ONCE_INIT PTHREAD_ONCE_INIT
+void jl_once_call(jl_once *once, void (*fn)(void));
 
 typedef struct jl_thread jl_thread;
 typedef void jl_thread_fn(void *ctx);

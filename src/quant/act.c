@@ -45,15 +45,18 @@ void jl_act_quantize(const float *x, size_t n, int8_t *q, float *d, int16_t *sum
     }
 }
 
-void jl_act_quantize_256(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
+void jl_act_quantize_wide(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
 {
-    for (size_t i = 0; i < n; i += 256) {
-        const int len = n - i < 256 ? (int)(n - i) : 256;
+    for (size_t i = 0; i < n; i += JL_ACT_WIDE) {
+        const size_t len = n - i < JL_ACT_WIDE ? n - i : JL_ACT_WIDE;
+
+        quantize_block(x + i, (int)len, q + i, d + i / JL_ACT_WIDE);
+    }
+    for (size_t i = 0; i < n; i += JL_ACT_WIDE_SUM) {
         int s = 0;
 
-        quantize_block(x + i, len, q + i, d + i / 256);
-        for (int j = 0; j < len; j++)
-            s += q[i + (size_t)j];
-        sum[i / 256] = (int16_t)s;
+        for (size_t j = i; j < n && j < i + JL_ACT_WIDE_SUM; j++)
+            s += q[j];
+        sum[i / JL_ACT_WIDE_SUM] = (int16_t)s;
     }
 }

@@ -151,7 +151,7 @@ typedef struct {
  *   uint8_t tiles[n / 8][16][4]          byte [g][r][j]: row r, column 8 g + j low, 8 g + 4 + j
  *                                        high
  * A weight is d[row] * jl_jq4_values[code][nibble]. */
-enum { JL_JQ4_ROWS = 16, JL_JQ4_SEGMENT = 256 /* columns with one activation scale */ };
+enum { JL_JQ4_ROWS = 16 };
 
 static inline uint64_t jl_jq4_code_bytes(uint64_t n)
 {

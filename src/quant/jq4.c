@@ -47,8 +47,8 @@ float jl_jq4_dot(const void *group, unsigned r, const int8_t *q, const float *d,
 {
     float acc = 0.0f;
 
-    for (size_t k = 0; k < n; k += JL_JQ4_SEGMENT) {
-        const size_t end = n - k < JL_JQ4_SEGMENT ? n : k + JL_JQ4_SEGMENT;
+    for (size_t k = 0; k < n; k += JL_ACT_WIDE) {
+        const size_t end = n - k < JL_ACT_WIDE ? n : k + JL_ACT_WIDE;
         int isum = 0;
         for (size_t i = k; i < end; i += 8) {
             int8_t w[8];
@@ -56,7 +56,7 @@ float jl_jq4_dot(const void *group, unsigned r, const int8_t *q, const float *d,
             for (int j = 0; j < 8; j++)
                 isum += w[j] * q[i + (size_t)j];
         }
-        acc = fmaf((float)isum, d[k / JL_JQ4_SEGMENT], acc);
+        acc = fmaf((float)isum, d[k / JL_ACT_WIDE], acc);
     }
     return row_scale(group, r) * acc;
 }

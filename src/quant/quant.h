@@ -8,9 +8,9 @@
 
 #include "quant/types.h"
 
-/* Activations are quantised in blocks of 32, or of 256 for types that ask for it (act_block of
- * jl_type_info): q = round_half_even(x * (127 / amax)), x ~ q * d with d = amax / 127. Rows are n
- * rounded up to a multiple of 32, the rest zero. */
+/* Activations are quantised in blocks of 32, or of JL_ACT_WIDE for types that ask for it (act_block
+ * of jl_type_info): q = round_half_even(x * (127 / amax)), x ~ q * d with d = amax / 127. Rows are
+ * n rounded up to a multiple of 32, the rest zero. */
 enum { JL_ACT_BLOCK = 32 };
 
 /* One quantised activation row of n values, n a multiple of 32. Owns nothing. */
@@ -24,9 +24,9 @@ typedef struct {
  * infinity gets d = NaN, q = 0; one so small that 127 / amax overflows gets d = 0, q = 0. */
 void jl_act_quantize(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
 
-/* The same with one scale for 256 values, fewer in the last block: q[n], d[n/256 rounded up], and
- * sum of q over each block, [n/256 rounded up]. */
-void jl_act_quantize_256(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
+/* The same with one scale for JL_ACT_WIDE values, fewer in the last block: q[n], d[n / JL_ACT_WIDE
+ * rounded up], and sum of q over each JL_ACT_WIDE_SUM values, [n / JL_ACT_WIDE_SUM rounded up]. */
+void jl_act_quantize_wide(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
 
 /* Activation scales of a row of n values for a type. */
 static inline size_t jl_act_blocks(jl_type type, size_t n)
@@ -34,6 +34,14 @@ static inline size_t jl_act_blocks(jl_type type, size_t n)
     const size_t block = jl_type_get((uint32_t)type)->act_block;
 
     return (n + block - 1) / block;
+}
+
+/* Their sums. */
+static inline size_t jl_act_sums(jl_type type, size_t n)
+{
+    const bool wide = jl_type_get((uint32_t)type)->act_block == JL_ACT_WIDE;
+
+    return wide ? (n + JL_ACT_WIDE_SUM - 1) / JL_ACT_WIDE_SUM : n / 16;
 }
 
 /* dst[n] = the weights of a row as the format defines them. n is a multiple of the block. Not for
@@ -49,7 +57,7 @@ void jl_dequant_matrix_part(jl_type type, const void *matrix, size_t row, size_t
 /* Dot of one weight row with one quantised activation row (quantised types only). */
 float jl_dot_row(jl_type type, const void *w, const jl_act_row *a, size_t n);
 
-/* Dot of row r (0..15) of a JQ4 group with activations in blocks of 256. */
+/* Dot of row r (0..15) of a JQ4 group with activations in wide blocks. */
 float jl_jq4_dot(const void *group, unsigned r, const int8_t *q, const float *d, size_t n);
 /* dst[len] = columns first .. of row r of a JQ4 group of n columns; first and len are multiples of
  * 8. */

@@ -6,7 +6,7 @@
 
 static const jl_type_info infos[JL_TYPE_MAX] = {
 #define GROUP(id) ((id) == JL_TYPE_JQ4 ? 16 : 1)
-#define ACT(id) ((id) == JL_TYPE_JQ4 ? 256 : 32)
+#define ACT(id) ((id) == JL_TYPE_JQ4 ? JL_ACT_WIDE : 32)
 #define INFO(type, id, len, bytes) [id] = {#type, len, bytes, true, GROUP(id), ACT(id)},
 #define PLAIN(type, id, len, bytes) [id] = {#type, len, bytes, false, 1, 32},
     JL_WEIGHT_TYPE_LIST(INFO) JL_PLAIN_TYPE_LIST(PLAIN)

@@ -55,6 +55,10 @@ typedef enum {
     JL_TYPE_MAX = 204
 } jl_type;
 
+/* Activations of JQ4 share a scale so far: the largest power of two for which a sum of products of
+ * two bytes, 1024 * 127 * 127, stays below 2^24 and is exact in F32. */
+enum { JL_ACT_WIDE = 1024, JL_ACT_WIDE_SUM = 256 /* values with one sum: it fits 16 bits */ };
+
 typedef struct {
     const char *name;     /* "Q4_K"; NULL for an id joule does not know */
     uint32_t block_len;   /* weights per block */
@@ -62,7 +66,8 @@ typedef struct {
     bool is_weight;       /* has a scalar definition: can be dequantised and multiplied */
     uint32_t group_rows;  /* rows stored together: a matrix holds a multiple of them, and a row has
                            * no bytes of its own unless this is 1 */
-    uint32_t act_block;   /* activations that share a scale when multiplied with it (quant.h) */
+    uint32_t act_block;   /* activations that share a scale when multiplied with it: 32, or
+                           * JL_ACT_WIDE for JQ4 (quant.h) */
 } jl_type_info;
 
 /* Facts of a type; name is NULL if the id is unknown. Never NULL itself, any id is fine. */

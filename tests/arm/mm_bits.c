@@ -14,7 +14,8 @@
 static const size_t shapes[][3] = {{9, 256, 1}, {19, 3328, 7}, {3, 512, 2}, {70, 256, 5}};
 /* of JQ4 alone, whose rows need not be whole super-blocks: more rows and columns than a tile of
  * SME, an odd end; more columns of weights than a tile */
-static const size_t jq4_shapes[][3] = {{544, 160, 37}, {48, 4448, 34}, {16, 352, 16}};
+static const size_t jq4_shapes[][3] = {
+    {544, 160, 37}, {48, 4448, 34}, {16, 352, 16}, {528, 2816, 65}};
 static const char *const all_bundles[] = {"neon", "dotprod", "i8mm", "sme", "sme2"};
 enum {
     N_SHAPES = sizeof shapes / sizeof *shapes,
@@ -44,7 +45,7 @@ static void *need(size_t n_bytes)
 static void problem_new(problem *p, jl_type type, const size_t shape[3])
 {
     const size_t group = jl_type_get((uint32_t)type)->group_rows;
-    const bool wide = jl_type_get((uint32_t)type)->act_block == 256;
+    const bool wide = jl_type_get((uint32_t)type)->act_block == JL_ACT_WIDE;
     const size_t rows = (shape[0] + group - 1) / group * group;
     const size_t n = shape[1];
     const size_t cols = shape[2];
@@ -62,9 +63,9 @@ static void problem_new(problem *p, jl_type type, const size_t shape[3])
         p->x[i] = (float)(int32_t)(jl_random_u64(3, i) >> 32) * 0x1p-31f;
     for (size_t c = 0; c < cols; c++) {
         const size_t n_d = jl_act_blocks(type, n);
-        (wide ? jl_act_quantize_256 : jl_act_quantize)(p->x + c * n, n, p->q + c * n,
+        (wide ? jl_act_quantize_wide : jl_act_quantize)(p->x + c * n, n, p->q + c * n,
                                                        p->d + c * n_d,
-                                                       p->sum + c * (wide ? n_d : 2 * n_d));
+                                                       p->sum + c * jl_act_sums(type, n));
     }
     p->args = (jl_mm_args){.w = p->w, .w_stride = stride, .n_rows = rows, .n_in = n, .q = p->q,
                            .d = p->d, .sum = p->sum, .x = p->x, .n_cols = cols, .y = p->expected,

@@ -47,9 +47,9 @@ static void fill_activations(const mm_case *c, mm_buffers *b, size_t n_act)
     const size_t n = n_act * c->n_in;
     float *x = kbuf_open(&b->x, n * sizeof *x, sizeof *x, c->place);
     int8_t *q = kbuf_open(&b->q, n, 1, c->place);
-    const bool wide = jl_type_get((uint32_t)c->type)->act_block == 256;
+    const bool wide = jl_type_get((uint32_t)c->type)->act_block == JL_ACT_WIDE;
     const size_t n_d = jl_act_blocks(c->type, c->n_in);
-    const size_t n_sum = wide ? n_d : 2 * n_d;
+    const size_t n_sum = jl_act_sums(c->type, c->n_in);
     float *d = kbuf_open(&b->d, n_act * n_d * sizeof *d, sizeof *d, c->place);
     int16_t *sum = kbuf_open(&b->sum, n_act * n_sum * sizeof *sum, sizeof *sum, c->place);
 
@@ -60,7 +60,7 @@ static void fill_activations(const mm_case *c, mm_buffers *b, size_t n_act)
         return;
     }
     for (size_t i = 0; i < n_act; i++)
-        (wide ? jl_act_quantize_256 : jl_act_quantize)(x + i * c->n_in, c->n_in, q + i * c->n_in,
+        (wide ? jl_act_quantize_wide : jl_act_quantize)(x + i * c->n_in, c->n_in, q + i * c->n_in,
                                                        d + i * n_d, sum + i * n_sum);
     b->args.q = q;
     b->args.d = d;
@@ -163,12 +163,12 @@ static void check_case(const kcheck_tables *t, mm_case *c)
 static size_t some_length(jl_type type, uint64_t seed)
 {
     static const size_t floats[] = {1, 5, 16, 17, 31, 33, 64, 100, 257};
-    static const size_t blocks[] = {1, 2, 3, 5, 8, 22};
+    static const size_t blocks[] = {1, 2, 3, 5, 8, 22, 41};
     static const size_t supers[] = {1, 2, 3, 5};
 
     if (is_float(type))
         return floats[seed % 9];
-    return jl_type_get((uint32_t)type)->block_len == 32 ? 32 * blocks[seed % 6]
+    return jl_type_get((uint32_t)type)->block_len == 32 ? 32 * blocks[seed % 7]
                                                        : 256 * supers[seed % 4];
 }
 
@@ -220,7 +220,7 @@ static void test_mm_extremes(void **state)
         for (int f = 0; t->scalar.mm[type] && f < KFILL_N * KFILL_N; f++)
             for (uint64_t seed = 0; seed < 2; seed++) {
                 mm_case c = some_case((jl_type)type, 18, seed ? 5 : 1, seed);
-                c.n_in = 512;
+                c.n_in = jl_type_get(type)->act_block == JL_ACT_WIDE ? JL_ACT_WIDE : 512;
                 c.fill_w = (kfill)(f % KFILL_N);
                 c.fill_x = (kfill)(f / KFILL_N);
                 check_case(t, &c);

@@ -208,16 +208,16 @@ static void act_open(act_buffers *b, const vec_case *c, bool wide)
     kcheck_fill(kbuf_open(&b->x, c->n * sizeof(float), sizeof(float), c->place), c->n, c->fill,
                 c->seed);
     kbuf_open(&b->q, c->n, 1, c->place);
-    const size_t n_d = wide ? (c->n + 255) / 256 : c->n / 32;
-    kbuf_open(&b->d, n_d * sizeof(float), sizeof(float), c->place);
-    kbuf_open(&b->sum, (wide ? n_d : 2 * n_d) * sizeof(int16_t), sizeof(int16_t), c->place);
+    const jl_type type = wide ? JL_TYPE_JQ4 : JL_TYPE_Q8_0; /* some type that takes them so */
+    kbuf_open(&b->d, jl_act_blocks(type, c->n) * sizeof(float), sizeof(float), c->place);
+    kbuf_open(&b->sum, jl_act_sums(type, c->n) * sizeof(int16_t), sizeof(int16_t), c->place);
 }
 
 static void act_run(const jl_cpu_kernels *k, act_buffers *b, size_t n, bool wide, const char *what)
 {
     kbuf *all[] = {&b->x, &b->q, &b->d, &b->sum};
 
-    (wide ? k->act_quantize_256 : k->act_quantize)((const float *)b->x.data, n,
+    (wide ? k->act_quantize_wide : k->act_quantize)((const float *)b->x.data, n,
                                                    (int8_t *)b->q.data, (float *)b->d.data,
                                                    (int16_t *)b->sum.data);
     for (int i = 0; i < 4; i++)
@@ -242,7 +242,7 @@ static void check_act(const kcheck_tables *t, const vec_case *c, bool wide)
     for (size_t i = 0; i < t->n; i++) {
         char what[128];
         snprintf(what, sizeof what, "%s act_quantize%s of %zu, %s", t->bundle[i],
-                 wide ? "_256" : "", c->n, kfill_name(c->fill));
+                 wide ? "_wide" : "", c->n, kfill_name(c->fill));
         act_open(&got, c, wide);
         act_run(&t->kernels[i], &got, c->n, wide, what);
         if (memcmp(got.q.data, expected.q.data, c->n) != 0)

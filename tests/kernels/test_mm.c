@@ -69,16 +69,16 @@ static void data_new(mm_data *t, const mm_case *c, rng *r)
     const size_t row_bytes = (size_t)jl_row_bytes((uint32_t)c->type, c->n_in);
     const size_t stride = row_bytes + c->pad;
     const size_t group = jl_type_get((uint32_t)c->type)->group_rows;
-    const bool wide = jl_type_get((uint32_t)c->type)->act_block == 256;
+    const bool wide = jl_type_get((uint32_t)c->type)->act_block == JL_ACT_WIDE;
     const size_t blocks = jl_act_blocks(c->type, c->n_in);
-    const size_t sums = wide ? blocks : 2 * blocks;
+    const size_t sums = jl_act_sums(c->type, c->n_in);
 
     /* offsets keep the alignment the formats promise: 2 bytes, floats 4 */
     t->w = guard_new((c->n_rows - group) * stride + row_bytes * group, is_float(c->type) ? 4 : 2);
     t->x = guard_new(ACT_ROWS * c->n_in * sizeof(float), 4);
     t->q = guard_new(ACT_ROWS * c->n_in, 1);
     t->d = guard_new(ACT_ROWS * (blocks + 1) * sizeof(float), 4);
-    t->sum = guard_new(ACT_ROWS * (2 * blocks + 1) * sizeof(int16_t), 2);
+    t->sum = guard_new(ACT_ROWS * (sums + 1) * sizeof(int16_t), 2);
     t->y = guard_new(c->n_cols * (c->n_rows + c->y_pad) * sizeof(float), 4);
 
     fill_weights(c, t->w.at, row_bytes, stride, r);
@@ -88,7 +88,7 @@ static void data_new(mm_data *t, const mm_case *c, rng *r)
     fill_activation(x, ACT_ROWS * c->n_in, c->act, r);
     if (!is_float(c->type))
         for (size_t i = 0; i < ACT_ROWS; i++)
-            (wide ? jl_act_quantize_256 : jl_act_quantize)(
+            (wide ? jl_act_quantize_wide : jl_act_quantize)(
                 x + i * c->n_in, c->n_in, (int8_t *)t->q.at + i * c->n_in, d + i * blocks,
                 sum + i * sums);
     for (size_t i = 0; i < c->n_cols; i++)

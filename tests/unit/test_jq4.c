@@ -1,5 +1,5 @@
 /* JQ4: sizes, the meaning of every bit against an independent reading of docs/jq4.md, the dot
- * product in double precision, activations in blocks of 256, and the quantiser. */
+ * product in double precision, activations in wide blocks, and the quantiser. */
 #include <math.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "quant/random.h"
 #include "test.h"
 
-enum { R = 16, MAX_N = 1024 };
+enum { R = 16, MAX_N = 2816 };
 
 static _Alignas(64) uint8_t group[R * MAX_N];
 static float x[R * MAX_N], y[R * MAX_N];
@@ -19,7 +19,7 @@ static void test_sizes(void **state)
     const jl_type_info *info = jl_type_get(JL_TYPE_JQ4);
 
     assert_int_equal(info->group_rows, 16);
-    assert_int_equal(info->act_block, 256);
+    assert_int_equal(info->act_block, 1024);
     assert_int_equal(JL_TYPE_JQ4, 201);
     assert_int_equal(jl_row_bytes(JL_TYPE_JQ4, 0), 0);
     assert_int_equal(jl_row_bytes(JL_TYPE_JQ4, 31), 0);
@@ -85,66 +85,70 @@ static void test_layout(void **state)
 
 static void test_activations(void **state)
 {
-    enum { N = 256 + 96 };
+    enum { N = 1024 + 352 };
     int8_t q[N];
     float d[2];
-    int16_t sum[2];
+    int16_t sum[6];
 
     for (size_t i = 0; i < N; i++)
-        x[i] = sinf((float)i) * (i < 256 ? 1.0f : 20.0f);
-    jl_act_quantize_256(x, N, q, d, sum);
+        x[i] = sinf((float)i) * (i < 1024 ? 1.0f : 20.0f);
+    jl_act_quantize_wide(x, N, q, d, sum);
     for (size_t b = 0; b < 2; b++) {
-        int total = 0;
         float amax = 0.0f;
-        for (size_t i = 256 * b; i < (b ? N : 256); i++) {
+        for (size_t i = 1024 * b; i < (b ? N : 1024); i++) {
             amax = fmaxf(amax, fabsf(x[i]));
-            total += q[i];
             assert_true(fabsf(x[i] - d[b] * q[i]) <= 0.5001f * d[b]);
         }
         assert_true(d[b] == amax / 127.0f);
-        assert_int_equal(sum[b], total);
     }
-    for (size_t i = 0; i < 256; i++) /* the extreme sum fits */
+    for (size_t s = 0; s < 6; s++) {
+        int total = 0;
+        for (size_t i = 256 * s; i < N && i < 256 * (s + 1); i++)
+            total += q[i];
+        assert_int_equal(sum[s], total);
+    }
+    for (size_t i = 0; i < 1024; i++) /* the extreme sum fits */
         x[i] = 1.0f;
-    x[300] = NAN;
-    jl_act_quantize_256(x, N, q, d, sum);
-    assert_int_equal(sum[0], 256 * 127);
+    x[1100] = NAN;
+    jl_act_quantize_wide(x, N, q, d, sum);
+    assert_int_equal(sum[3], 256 * 127);
     assert_true(isnan(d[1]));
-    assert_int_equal(sum[1], 0);
+    assert_int_equal(sum[4], 0);
+    assert_int_equal(sum[5], 0);
 }
 
 /* Every product and sum of integers is exact; an fma per segment and the row scale round. */
 static void test_dot(void **state)
 {
-    static const size_t lengths[] = {32, 160, 256, 288, 1024};
+    static const size_t lengths[] = {32, 160, 288, 1024, 1056, 2816};
 
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         const size_t n = lengths[i];
         int8_t q[MAX_N];
-        float d[MAX_N / 256];
-        int16_t sum[MAX_N / 256];
+        float d[(MAX_N + 1023) / 1024];
+        int16_t sum[(MAX_N + 255) / 256];
         fill_group(n, 40 + i);
         for (size_t k = 0; k < n; k++)
             x[k] = (float)(int32_t)(jl_random_u64(9 + i, k) >> 32) * 0x1p-31f;
-        jl_act_quantize_256(x, n, q, d, sum);
+        jl_act_quantize_wide(x, n, q, d, sum);
         for (unsigned r = 0; r < R; r++) {
             double exact = 0.0;
             double size = 0.0;
             for (size_t k = 0; k < n; k++) {
-                const double p = (double)weight(n, r, k) * (double)q[k] * (double)d[k / 256];
+                const double p = (double)weight(n, r, k) * (double)q[k] * (double)d[k / 1024];
                 exact += p;
                 size += fabs(p);
             }
             const double got = (double)jl_jq4_dot(group, r, q, d, n);
-            assert_true(fabs(got - exact) <= 1.001 * (double)(n / 256 + 3) * 0x1p-24 * size);
+            assert_true(fabs(got - exact) <= 1.001 * (double)(n / 1024 + 3) * 0x1p-24 * size);
         }
     }
 }
 
-/* 256 products of -127 with +-127 are below 2^24: no rounding in an integer's conversion. */
+/* 1024 products of -127 with +-127 are below 2^24: no rounding in an integer's conversion. */
 static void test_extreme_sum(void **state)
 {
-    int8_t q[256];
+    int8_t q[1024];
     const float one = 1.0f;
     size_t table = 0;
     int low = 0;
@@ -155,9 +159,9 @@ static void test_extreme_sum(void **state)
             table = t;
         }
     memset(group, 0, sizeof group);
-    fill_group(256, 1);
-    memset(group + 32 + 96, 0, 256 * 8);
-    for (size_t g = 0; g < 32; g++)
+    fill_group(1024, 1);
+    memset(group + 32 + 384, 0, 1024 * 8);
+    for (size_t g = 0; g < 128; g++)
         for (size_t j = 0; j < 3; j++) {
             const uint32_t packed = (uint32_t)(table * 0x041041u);
             group[32 + 3 * g + j] = (uint8_t)(packed >> 8 * j);
@@ -165,7 +169,7 @@ static void test_extreme_sum(void **state)
     const uint16_t d = jl_f32_to_f16(1.0f);
     memcpy(group, &d, sizeof d);
     memset(q, 127, sizeof q);
-    assert_true(jl_jq4_dot(group, 0, q, &one, 256) == (float)(256 * 127 * low));
+    assert_true(jl_jq4_dot(group, 0, q, &one, 1024) == (float)(1024 * 127 * low));
 }
 
 /* ---- the quantiser */

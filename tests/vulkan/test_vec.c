@@ -257,14 +257,14 @@ static void same_act(pair *p, const both *x, uint32_t n, uint32_t block)
     const VkDeviceAddress at = ((const jl_vk_memory *)buf->impl)->address;
     const jl_vk_act to = {at, at + q_bytes, at + q_bytes + sizeof *d};
     jl_vk_act_quantize(v, jl_vk_addr(v, &x->gpu), n, n, 1,
-                       block == 32 ? JL_VK_ACT_32 : JL_VK_ACT_256, &to);
+                       block == 32 ? JL_VK_ACT_32 : JL_VK_ACT_WIDE, &to);
     assert_ok(p->gpu->ops->read(buf, 0, q[1], n, &err));
     assert_ok(p->gpu->ops->read(buf, q_bytes, d[1], n_d * sizeof **d, &err));
     assert_ok(p->gpu->ops->read(buf, q_bytes + sizeof *d, sum[1], n_sum * sizeof **sum, &err));
     if (block == 32)
         jl_act_quantize(jl_tensor_f32(&x->cpu), n, q[0], d[0], sum[0]);
     else
-        jl_act_quantize_256(jl_tensor_f32(&x->cpu), n, q[0], d[0], sum[0]);
+        jl_act_quantize_wide(jl_tensor_f32(&x->cpu), n, q[0], d[0], sum[0]);
     assert_memory_equal(q[0], q[1], n);
     assert_memory_equal(d[0], d[1], n_d * sizeof **d);
     assert_memory_equal(sum[0], sum[1], n_sum * sizeof **sum);
@@ -273,7 +273,7 @@ static void same_act(pair *p, const both *x, uint32_t n, uint32_t block)
 
 static void test_act(void **state)
 {
-    static const uint32_t sizes[] = {32, 64, 224, 256, 288, 704, 2816, 4096};
+    static const uint32_t sizes[] = {32, 64, 224, 256, 288, 704, 1024, 1056, 2816, 4096};
     const jl_backend_limits limits = pair_limits();
     float values[4096];
     pair p;
@@ -288,7 +288,7 @@ static void test_act(void **state)
                                         : pair_unit(&p) * 30.0f;
             both x = pair_values(&p, values, sizes[i], 1);
             same_act(&p, &x, sizes[i], 32);
-            same_act(&p, &x, sizes[i], 256);
+            same_act(&p, &x, sizes[i], JL_ACT_WIDE);
             pair_free(&x);
         }
     pair_close(&p);

@@ -30,7 +30,7 @@ static void layout(cpu_backend *c, jl_arena *arena)
     const uint64_t group = l->n_head / (l->n_head_kv_min ? l->n_head_kv_min : 1);
 
     take_act(arena, &c->act, n_tokens * round_up(l->n_in, 32));
-    take_act(arena, &c->act256, n_tokens * round_up(l->n_in, 32));
+    take_act(arena, &c->act_wide, n_tokens * round_up(l->n_in, 32));
     take_act(arena, &c->act_h, n_used * l->n_ff_expert);
     c->h = jl_arena_take(arena, n_used * l->n_ff_expert * sizeof *c->h);
     c->router = jl_arena_take(arena, n_tokens * l->n_expert * sizeof *c->router);

@@ -8,7 +8,7 @@
 #include "base/pool.h"
 #include "quant/quant.h"
 
-/* Quantised activation rows [n][n_in], in blocks of 32 or of 256. */
+/* Quantised activation rows [n][n_in], in blocks of 32 or of JL_ACT_WIDE. */
 typedef struct {
     int8_t *q;
     float *d;
@@ -16,7 +16,7 @@ typedef struct {
 } cpu_act;
 
 /* What a product needs its activations as: bits of a set. */
-typedef enum { CPU_ACT_NONE = 0, CPU_ACT_32 = 1, CPU_ACT_256 = 2 } cpu_act_kind;
+typedef enum { CPU_ACT_NONE = 0, CPU_ACT_32 = 1, CPU_ACT_WIDE = 2 } cpu_act_kind;
 
 /* Tokens of one sequence whose queries are computed together. */
 typedef struct {
@@ -35,9 +35,9 @@ typedef struct {
 
     void *block; /* one mapping holds everything below */
     uint64_t block_bytes;
-    cpu_act act;    /* [n_tokens][n_in] */
-    cpu_act act256; /* the same in blocks of 256 */
-    cpu_act act_h;  /* [n_tokens * n_used][n_ff_expert] */
+    cpu_act act;      /* [n_tokens][n_in] */
+    cpu_act act_wide; /* the same in wide blocks */
+    cpu_act act_h;    /* [n_tokens * n_used][n_ff_expert] */
     float *h;       /* the same as F32, for float experts */
     float *router;  /* [n_tokens][n_expert] logits, then probabilities */
     float *rope[2]; /* [n_tokens][head_dim]: cos, sin */
@@ -122,24 +122,22 @@ static inline size_t cpu_n_units(const cpu_split *s, size_t n_rows)
 
 static inline cpu_act_kind cpu_act_of(jl_type type)
 {
-    return cpu_type_is_float(type)                           ? CPU_ACT_NONE
-           : jl_type_get((uint32_t)type)->act_block == 256 ? CPU_ACT_256
-                                                             : CPU_ACT_32;
+    if (cpu_type_is_float(type))
+        return CPU_ACT_NONE;
+    return jl_type_get((uint32_t)type)->act_block == JL_ACT_WIDE ? CPU_ACT_WIDE : CPU_ACT_32;
 }
 
-/* Quantises the rows of x (F32 [n_in][n]) into c->act, c->act256 or both, on all threads. kinds: a
- * set of cpu_act_kind. */
+/* Quantises the rows of x (F32 [n_in][n]) into c->act, c->act_wide or both, on all threads. kinds:
+ * a set of cpu_act_kind. */
 void jl_cpu_act_rows(cpu_backend *c, const jl_tensor *x, unsigned kinds);
 
 /* Points the activations of a product with weights of the type at row `row` of rows of n_in. */
 static inline void cpu_act_bind(const cpu_act *act, jl_type type, size_t n_in, size_t row,
                                 jl_mm_args *mm)
 {
-    const size_t n_d = jl_act_blocks(type, n_in);
-
     mm->q = act->q + row * n_in;
-    mm->d = act->d + row * n_d;
-    mm->sum = act->sum + row * (cpu_act_of(type) == CPU_ACT_256 ? n_d : 2 * n_d);
+    mm->d = act->d + row * jl_act_blocks(type, n_in);
+    mm->sum = act->sum + row * jl_act_sums(type, n_in);
 }
 
 /* ops_vec.c */

@@ -25,8 +25,8 @@ typedef struct {
     size_t n_rows;         /* >= 1; JQ4: a multiple of 16 */
     size_t n_in;           /* weights per row; a multiple of 32 for quantised types */
     const int8_t *q;       /* quantised activations [..][n_in]; quantised types */
-    const float *d;        /* [..][n_in / 32]; JQ4: [..][n_in / 256 rounded up] */
-    const int16_t *sum;    /* [..][n_in / 16]; JQ4: as d */
+    const float *d;        /* [..][n_in / 32]; JQ4: [..][jl_act_blocks] */
+    const int16_t *sum;    /* [..][n_in / 16]; JQ4: [..][jl_act_sums] */
     const float *x;        /* F32 activations [..][n_in]; F32, F16, BF16 weights */
     const uint32_t *cols;  /* [n_cols] activation row of each column, NULL: 0, 1, 2, ... */
     size_t n_cols;         /* >= 1 */
@@ -69,8 +69,8 @@ typedef struct {
     size_t mm_scratch;       /* bytes of scratch one mm call may need */
 
     void (*act_quantize)(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
-    /* blocks of 256, one sum each, for JQ4 (quant/quant.h) */
-    void (*act_quantize_256)(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
+    /* wide blocks, for JQ4 (quant/quant.h) */
+    void (*act_quantize_wide)(const float *x, size_t n, int8_t *q, float *d, int16_t *sum);
     /* y = x / rms(x) * w (w NULL: 1); y may be x */
     void (*rms_norm)(const float *x, const float *w, float *y, size_t n, float eps);
     /* y = y + x / rms(x) * w */

@@ -163,7 +163,7 @@ static void bind_input(const moe_ctx *m, jl_type type, jl_mm_args *mm)
 {
     const cpu_backend *c = m->c;
 
-    cpu_act_bind(cpu_act_of(type) == CPU_ACT_256 ? &c->act256 : &c->act, type, m->gate->ne[0], 0,
+    cpu_act_bind(cpu_act_of(type) == CPU_ACT_WIDE ? &c->act_wide : &c->act, type, m->gate->ne[0], 0,
                  mm);
 }
 
@@ -229,19 +229,20 @@ static void gate_up_pieces(void *ctx, int ith, int nth)
     }
 }
 
-/* Quantises h in blocks of 256, all experts' tokens. */
+/* Quantises h in wide blocks, all experts' tokens. */
 static void h_rows(void *ctx, int ith, int nth)
 {
     const moe_ctx *m = ctx;
     const cpu_backend *c = m->c;
     const size_t n = m->n_ff;
     const size_t n_d = jl_act_blocks(JL_TYPE_JQ4, n);
+    const size_t n_sum = jl_act_sums(JL_TYPE_JQ4, n);
     const size_t n_rows = c->expert_start[m->a->down->ne[2]];
     const jl_range rows = jl_split(n_rows, 1, ith, nth);
 
     for (size_t i = rows.begin; i < rows.end; i++)
-        c->k.act_quantize_256(c->h + i * n, n, c->act_h.q + i * n, c->act_h.d + i * n_d,
-                              c->act_h.sum + i * n_d);
+        c->k.act_quantize_wide(c->h + i * n, n, c->act_h.q + i * n, c->act_h.d + i * n_d,
+                              c->act_h.sum + i * n_sum);
 }
 
 static void down_rows(const moe_ctx *m, uint32_t row, uint32_t n_rows, int ith)
@@ -312,7 +313,7 @@ void jl_cpu_experts(jl_backend *be, const jl_experts_args *a)
         jl_cpu_act_rows(c, a->x, kinds);
     jl_queue_reset(&c->queue);
     jl_pool_run(c->pool, gate_up_pieces, &m);
-    if (cpu_act_of(a->down->type) == CPU_ACT_256)
+    if (cpu_act_of(a->down->type) == CPU_ACT_WIDE)
         jl_pool_run(c->pool, h_rows, &m);
     jl_queue_reset(&c->queue);
     jl_pool_run(c->pool, down_pieces, &m);

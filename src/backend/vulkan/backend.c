@@ -19,7 +19,7 @@ static void layout(jl_vk *v, jl_vk_cursor *c)
 
     const uint64_t n_values = n_tokens * vk_div_up(l->n_in, 32) * 32;
     v->act = jl_vk_take_act(c, n_values);
-    v->act256 = jl_vk_take_act(c, n_values);
+    v->act_wide = jl_vk_take_act(c, n_values);
     v->router = jl_vk_take(c, n_tokens * l->n_expert * sizeof(float));
     v->partial_bytes = PARTIAL_BYTES;
     v->partial = jl_vk_take(c, v->partial_bytes);

@@ -70,7 +70,7 @@ static void gate_and_up(experts_ctx *x)
     const jl_experts_args *a = x->a;
     const bool fused = a->gate_up && a->gate_up->buf;
     jl_vk_product p = {.w = fused ? a->gate_up : a->gate,
-                       .in = {jl_vk_addr(x->v, a->x), vk_stride(a->x), x->v->act, x->v->act256},
+                       .in = {jl_vk_addr(x->v, a->x), vk_stride(a->x), x->v->act, x->v->act_wide},
                        .n_cols = x->n_slots,
                        .y = x->s.gate_up,
                        .y_stride = 2 * a->n_ff,

@@ -5,7 +5,7 @@
 void jl_vk_matmul(jl_backend *be, const jl_tensor *x, const jl_matmul_out *outs, size_t n_outs)
 {
     jl_vk *v = vk_of(be);
-    const jl_vk_product_in in = {jl_vk_addr(v, x), vk_stride(x), v->act, v->act256};
+    const jl_vk_product_in in = {jl_vk_addr(v, x), vk_stride(x), v->act, v->act_wide};
     unsigned kinds = 0;
 
     for (size_t i = 0; i < n_outs; i++)

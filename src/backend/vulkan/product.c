@@ -38,13 +38,13 @@ unsigned jl_vk_act_kind(jl_type type)
 {
     if (type == JL_TYPE_F32 || type == JL_TYPE_F16 || type == JL_TYPE_BF16)
         return 0;
-    return type == JL_TYPE_JQ4 ? JL_VK_ACT_256 : JL_VK_ACT_32;
+    return type == JL_TYPE_JQ4 ? JL_VK_ACT_WIDE : JL_VK_ACT_32;
 }
 
 static push arguments(jl_vk *v, const jl_vk_product *p)
 {
     const unsigned kind = jl_vk_act_kind(p->w->type);
-    const jl_vk_act *act = kind == JL_VK_ACT_256 ? &p->in.act256 : &p->in.act;
+    const jl_vk_act *act = kind == JL_VK_ACT_WIDE ? &p->in.act_wide : &p->in.act;
 
     return (push){.w = jl_vk_addr(v, p->w),
                   .q = kind ? act->q : p->in.x,
@@ -74,7 +74,7 @@ static void cut_few(const jl_vk_product *p, uint32_t spec[3], uint32_t groups[3]
     const uint32_t n_rows = p->w->ne[1];
 
     spec[0] = 1;
-    spec[1] = slots || p->n_cols == 1 || kind == JL_VK_ACT_256 ? 1 : MV_COLS;
+    spec[1] = slots || p->n_cols == 1 || kind == JL_VK_ACT_WIDE ? 1 : MV_COLS;
     spec[2] = slots;
     groups[1] = vk_div_up(p->n_cols, spec[1]);
     groups[0] = vk_div_up(n_rows, kind == JL_VK_ACT_32 ? MV_ROWS : FLOAT_ROWS);

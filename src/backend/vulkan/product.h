@@ -10,7 +10,7 @@ enum { JL_VK_TILE_COLS = 64 }; /* columns of a tile of products of many columns 
 typedef struct {
     VkDeviceAddress x; /* F32, rows x_stride floats apart */
     uint32_t x_stride;
-    jl_vk_act act, act256;
+    jl_vk_act act, act_wide;
 } jl_vk_product_in;
 
 /* Columns are tokens (ids 0), or slots: pairs of token and rank, slot s = token * n_used + rank. */
@@ -35,7 +35,7 @@ typedef struct {
 
 void jl_vk_product_run(jl_vk *v, const jl_vk_product *p);
 
-/* Activations the type is multiplied with: JL_VK_ACT_32 or JL_VK_ACT_256; 0: floats. */
+/* Activations the type is multiplied with: JL_VK_ACT_32 or JL_VK_ACT_WIDE; 0: floats. */
 unsigned jl_vk_act_kind(jl_type type);
 
 /* tables.c: the values that some types look up, on the device. */

@@ -114,7 +114,7 @@ typedef struct {
     jl_vk_memory readback;
     jl_vk_memory scratch; /* one allocation holds everything below */
     jl_vk_act act;        /* [n_tokens][n_in] in blocks of 32 */
-    jl_vk_act act256;     /* the same in blocks of 256 */
+    jl_vk_act act_wide;     /* the same in wide blocks */
     VkDeviceAddress router;  /* F32 [n_tokens][n_expert] */
     VkDeviceAddress partial; /* split attention */
     uint64_t partial_bytes;
@@ -215,9 +215,9 @@ jl_status jl_vk_wait(jl_backend *be, jl_error *err);
 /* Remembers the first failure. */
 void jl_vk_failed(jl_vk *v, VkResult r, const char *what);
 
-/* ops_act.c: quantises the rows of x (F32 [n_in][n]) into v->act (blocks of 32), v->act256 or
+/* ops_act.c: quantises the rows of x (F32 [n_in][n]) into v->act (blocks of 32), v->act_wide or
  * both. Rows are packed: n_in a multiple of 32 is the distance of rows in q. */
-enum { JL_VK_ACT_32 = 1, JL_VK_ACT_256 = 2 };
+enum { JL_VK_ACT_32 = 1, JL_VK_ACT_WIDE = 2 };
 void jl_vk_act_rows(jl_vk *v, const jl_tensor *x, unsigned kinds);
 /* The same anywhere: rows of n floats at x, x_stride floats apart. */
 void jl_vk_act_quantize(jl_vk *v, VkDeviceAddress x, uint32_t x_stride, uint32_t n, uint32_t n_rows,

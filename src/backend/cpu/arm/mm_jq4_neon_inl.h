@@ -1,5 +1,5 @@
 /* JQ4 with NEON (docs/jq4.md): a vector of tiles holds 4 rows x 8 columns as nibbles and has one
- * table, so two table look-ups give two vectors of 4 rows x 4 columns. Sums of 256 columns stay in
+ * table, so two table look-ups give two vectors of 4 rows x 4 columns. Sums of a segment stay in
  * integers. Here: what all Arm kernels of JQ4 share, and the product with one column. */
 #ifndef JL_BACKEND_CPU_ARM_MM_JQ4_NEON_INL_H
 #define JL_BACKEND_CPU_ARM_MM_JQ4_NEON_INL_H

@@ -22,7 +22,7 @@ static void mm_quantised(jl_type type, const jl_mm_args *a)
     }
 }
 
-/* Rows in groups of 16, activations in blocks of 256. */
+/* Rows in groups of 16, activations in wide blocks. */
 static void mm_JQ4(const jl_mm_args *a)
 {
     const size_t blocks = jl_act_blocks(JL_TYPE_JQ4, a->n_in);

@@ -102,7 +102,7 @@ void jl_cpu_kernels_scalar(jl_cpu_kernels *k)
         .mm_tile_rows_1 = 32,
         .mm_scratch = 64,
         .act_quantize = jl_act_quantize,
-        .act_quantize_256 = jl_act_quantize_256,
+        .act_quantize_wide = jl_act_quantize_wide,
         .rms_norm = rms_norm,
         .rms_norm_add = rms_norm_add,
         .geglu = geglu,

@@ -1,6 +1,6 @@
 /* JQ4 on AMX-INT8 (docs/jq4.md). The expanded tile order is that of a tile register: 64 columns
  * are 16 rows of 16 weight rows x 4. 32 rows meet 32 columns of activations in four sum
- * registers, which are emptied every 256 columns only; the chains live in y.
+ * registers, which are emptied after a segment only; the chains live in y.
  *
  * Activations are read where they lie. They are copied, and filled up with zeros, if they are
  * chosen by a list, fewer than 16 are left, or 64 does not divide their length. */
@@ -9,7 +9,6 @@
 
 enum {
     GROUPS = 4,      /* of 16 rows expanded at once */
-    CHUNK_K = 512,   /* columns of the weights expanded at once: 32 KiB */
     FEWEST = 6,      /* activation columns; fewer are left to vectors */
     WIDE = 32        /* activation columns at a time */
 };
@@ -22,24 +21,24 @@ typedef struct {
 } tile_config;
 
 typedef struct {
-    _Alignas(64) uint8_t w[CHUNK_K / 4][GROUPS][64];
-    _Alignas(64) int8_t q[WIDE][CHUNK_K];
+    _Alignas(64) uint8_t w[SEGMENT / 4][GROUPS][64];
+    _Alignas(64) int8_t q[WIDE][SEGMENT];
     _Alignas(64) int32_t sums[4][16][16]; /* [columns h, rows g] at 2 h + g */
     tile_config config;
     jq4_scratch few; /* of the vector kernel */
 } amx_scratch;
 
-/* A chunk of columns of the weights against some columns of activations. */
+/* A segment of the weights against some columns of activations. */
 typedef struct {
     amx_scratch *s;
     const int8_t *q[2]; /* of 16 columns each */
     size_t q_stride;
-    const float *d[WIDE]; /* first segment of the chunk */
+    const float *d[WIDE];
     size_t n_cols;
     size_t k, len; /* columns of the weights; len is filled up to a multiple of 64 */
     float *y;      /* first row, first column */
     size_t y_stride;
-    const __m512 *scale; /* of the groups, on the last chunk; else NULL */
+    const __m512 *scale; /* of the groups, on the last segment; else NULL */
 } amx_part;
 
 /* Tile instructions touch memory behind the compiler's back. */
@@ -48,8 +47,8 @@ ALWAYS void fence(const void *p)
     __asm__ volatile("" : : "r"(p) : "memory");
 }
 
-/* Sums of 32 rows (groups g, g + 1) over the segment at column i of the chunk. */
-ALWAYS void tile_sums(const amx_part *p, size_t g, size_t i, size_t end, bool both)
+/* Sums of 32 rows (groups g, g + 1). */
+ALWAYS void tile_sums(const amx_part *p, size_t g, bool both)
 {
     amx_scratch *s = p->s;
 
@@ -57,7 +56,7 @@ ALWAYS void tile_sums(const amx_part *p, size_t g, size_t i, size_t end, bool bo
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (; i < end; i += 64) {
+    for (size_t i = 0; i < p->len; i += 64) {
         _tile_loadd(4, p->q[0] + i, p->q_stride);
         _tile_loadd(6, s->w[i / 4][g], GROUPS * 64);
         _tile_loadd(7, s->w[i / 4][g + 1], GROUPS * 64);
@@ -79,33 +78,28 @@ ALWAYS void tile_sums(const amx_part *p, size_t g, size_t i, size_t end, bool bo
 }
 
 /* Adds the sums to the chains of n_groups groups of rows. */
-ALWAYS void add_products(const amx_part *p, size_t g, size_t n_groups, size_t segment, bool last)
+ALWAYS void add_products(const amx_part *p, size_t g, size_t n_groups)
 {
-    const bool first = p->k == 0 && segment == 0;
-
     for (size_t c = 0; c < p->n_cols; c++) {
-        const __m512 d = _mm512_set1_ps(p->d[c][segment]);
+        const __m512 d = _mm512_set1_ps(*p->d[c]);
         for (size_t r = 0; r < n_groups; r++) {
             float *y = p->y + c * p->y_stride + 16 * (g + r);
             const __m512i sum = _mm512_load_si512(p->s->sums[c / 16 * 2 + r][c % 16]);
-            const __m512 acc = first ? _mm512_setzero_ps() : _mm512_loadu_ps(y);
+            const __m512 acc = p->k ? _mm512_loadu_ps(y) : _mm512_setzero_ps();
             const __m512 v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), d, acc);
-            _mm512_storeu_ps(y, last && p->scale ? _mm512_mul_ps(p->scale[g + r], v) : v);
+            _mm512_storeu_ps(y, p->scale ? _mm512_mul_ps(p->scale[g + r], v) : v);
         }
     }
 }
 
-static void chunk_product(const amx_part *p, size_t n_groups)
+static void segment_product(const amx_part *p, size_t n_groups)
 {
     for (size_t g = 0; g < n_groups; g += 2) {
-        for (size_t i = 0; i < p->len; i += SEGMENT) {
-            const size_t end = p->len - i < SEGMENT ? p->len : i + SEGMENT;
-            if (p->n_cols > 16)
-                tile_sums(p, g, i, end, true);
-            else
-                tile_sums(p, g, i, end, false);
-            add_products(p, g, n_groups - g < 2 ? 1 : 2, i / SEGMENT, end == p->len);
-        }
+        if (p->n_cols > 16)
+            tile_sums(p, g, true);
+        else
+            tile_sums(p, g, false);
+        add_products(p, g, n_groups - g < 2 ? 1 : 2);
     }
 }
 
@@ -114,10 +108,10 @@ static void take_columns(const jl_mm_args *a, size_t c, size_t n_cols, amx_part 
 {
     amx_scratch *s = p->s;
     const bool in_place = !a->cols && n_cols % 16 == 0 && a->n_in % 64 == 0;
-    const size_t n = a->n_in - p->k < CHUNK_K ? a->n_in - p->k : CHUNK_K;
+    const size_t n = a->n_in - p->k < SEGMENT ? a->n_in - p->k : SEGMENT;
 
     p->n_cols = n_cols;
-    p->q_stride = in_place ? a->n_in : CHUNK_K;
+    p->q_stride = in_place ? a->n_in : SEGMENT;
     for (size_t i = 0; i < n_cols; i++) {
         const jq4_col col = column_at(a, c + i);
         p->d[i] = col.d + p->k / SEGMENT;
@@ -130,7 +124,7 @@ static void take_columns(const jl_mm_args *a, size_t c, size_t n_cols, amx_part 
         p->q[h] = in_place ? a->q + (c + 16 * (size_t)h) * a->n_in + p->k : s->q[16 * h];
 }
 
-static void expand_chunk(const jq4_group *w, size_t n_groups, const jl_mm_args *a, amx_part *p)
+static void expand_segment(const jq4_group *w, size_t n_groups, const jl_mm_args *a, amx_part *p)
 {
     amx_scratch *s = p->s;
 
@@ -156,16 +150,16 @@ static void mm_amx_rows(const jl_mm_args *a, size_t row, size_t n_groups)
         w[g] = group_at(a, row + 16 * g);
         scale[g] = row_scales(&w[g]);
     }
-    for (p.k = 0; p.k < a->n_in; p.k += CHUNK_K) {
-        const size_t n = a->n_in - p.k < CHUNK_K ? a->n_in - p.k : CHUNK_K;
+    for (p.k = 0; p.k < a->n_in; p.k += SEGMENT) {
+        const size_t n = a->n_in - p.k < SEGMENT ? a->n_in - p.k : SEGMENT;
         p.len = (n + 63) / 64 * 64;
         p.scale = p.k + n == a->n_in ? scale : NULL;
-        expand_chunk(w, n_groups, a, &p);
+        expand_segment(w, n_groups, a, &p);
         for (size_t c = 0; c < a->n_cols; c += WIDE) {
             take_columns(a, c, a->n_cols - c < WIDE ? a->n_cols - c : WIDE, &p);
             p.y = a->y + c * a->y_stride + row;
             fence(p.s);
-            chunk_product(&p, n_groups);
+            segment_product(&p, n_groups);
         }
     }
 }

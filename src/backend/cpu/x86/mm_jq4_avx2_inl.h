@@ -1,9 +1,9 @@
 /* JQ4 on AVX2 (docs/jq4.md): 8 rows of a group to a vector, so a vector of tiles holds 8 rows x 8
- * columns as nibbles and each 128-bit lane looks them up in its own table. Sums of 256 columns stay
+ * columns as nibbles and each 128-bit lane looks them up in its own table. Sums of a segment stay
  * in integers.
  *
  * Several columns: 16 rows are expanded, [columns / 4][2][8 rows][4], and multiplied with a few
- * columns at a time; chains that are longer than the tile continue from y.
+ * columns at a time; the chains live in y between segments.
  *
  * vpmaddubsw wants one operand unsigned: without AVX-VNNI that is |w|, times q with the sign of w;
  * pairs fit 16 bits as both are at most 127. With it, weights get the bias 128, and -128 * sum(q)
@@ -18,7 +18,6 @@
 #include "backend/cpu/mm_jq4_inl.h"
 
 enum {
-    TILE_K = 4 * SEGMENT, /* 16 KiB expanded */
     TILE_COLS = 4,
     AHEAD = 1024, /* bytes fetched ahead in one column */
 #ifdef __AVXVNNI__
@@ -30,7 +29,7 @@ enum {
 
 typedef struct {
     _Alignas(32) uint8_t values[JL_JQ4_TABLES][16]; /* with the bias */
-    _Alignas(32) uint8_t w[TILE_K / 4][2][32];
+    _Alignas(32) uint8_t w[SEGMENT / 4][2][32]; /* 16 KiB */
 } jq4_scratch;
 
 ALWAYS void bias_tables(jq4_scratch *s)
@@ -84,7 +83,7 @@ ALWAYS __m256 row_scales(const jq4_group *w, int h)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(w->scales + 16 * h)));
 }
 
-ALWAYS __m256i unbias(int16_t sum)
+ALWAYS __m256i unbias(int sum)
 {
     return _mm256_set1_epi32(-BIAS * sum);
 }
@@ -96,8 +95,8 @@ ALWAYS void segment_sums(const uint8_t *values, const jq4_group *w, const jq4_co
 {
     const size_t first = s * (SEGMENT / 8);
     const size_t last = n_in / 8 - first < SEGMENT / 8 ? n_in / 8 : first + SEGMENT / 8;
-    __m256i acc[4] = {unbias(col->sum[s]), unbias(col->sum[s]), _mm256_setzero_si256(),
-                      _mm256_setzero_si256()};
+    const __m256i init = unbias(segment_sum(col, 8 * first, 8 * last));
+    __m256i acc[4] = {init, init, _mm256_setzero_si256(), _mm256_setzero_si256()};
 
     for (size_t g = first; g < last; g++) {
         const __m256i q0 = four(col->q + 8 * g);
@@ -139,17 +138,16 @@ ALWAYS void gemv(const jl_mm_args *a, const uint8_t *values, const jq4_col *col,
 typedef struct {
     const jq4_scratch *s;
     jq4_col col[TILE_COLS];
-    size_t k, len;       /* columns of the weights in the tile */
+    size_t k, len;       /* columns of the weights in the tile: one segment */
     float *y;            /* first row, first column */
     size_t y_stride;
-    bool resume;         /* chains continue from y */
-    const __m256 *scale; /* of the two halves, on the last tile; else NULL */
+    const __m256 *scale; /* of the two halves, on the last segment; else NULL */
 } jq4_part;
 
-/* 16 rows by columns C over one segment of the tile, from column k to end. */
-ALWAYS void gemm_segment(const jq4_part *p, int C, size_t k, size_t end, __m256i sums[2][TILE_COLS])
+/* 16 rows by columns C over the segment. */
+ALWAYS void gemm_segment(const jq4_part *p, int C, __m256i sums[2][TILE_COLS])
 {
-    for (size_t i = k; i < end; i += 4) {
+    for (size_t i = 0; i < p->len; i += 4) {
         __m256i w[2];
 #pragma GCC unroll 2
         for (int r = 0; r < 2; r++)
@@ -167,26 +165,21 @@ ALWAYS void gemm_segment(const jq4_part *p, int C, size_t k, size_t end, __m256i
 /* The chains live in y between segments: registers are for the sums. */
 ALWAYS void gemm_block(const jq4_part *p, int C)
 {
-    for (size_t k = 0; k < p->len; k += SEGMENT) {
-        const size_t end = p->len - k < SEGMENT ? p->len : k + SEGMENT;
-        const size_t s = (p->k + k) / SEGMENT;
-        const bool first = k == 0 && !p->resume;
-        const __m256 *scale = end == p->len ? p->scale : NULL;
-        __m256i sums[2][TILE_COLS];
+    __m256i sums[2][TILE_COLS];
+
 #pragma GCC unroll 4
-        for (int c = 0; c < C; c++)
-            sums[0][c] = sums[1][c] = unbias(p->col[c].sum[s]);
-        gemm_segment(p, C, k, end, sums);
+    for (int c = 0; c < C; c++)
+        sums[0][c] = sums[1][c] = unbias(segment_sum(&p->col[c], p->k, p->k + p->len));
+    gemm_segment(p, C, sums);
 #pragma GCC unroll 4
-        for (int c = 0; c < C; c++) {
-            const __m256 d = _mm256_set1_ps(p->col[c].d[s]);
+    for (int c = 0; c < C; c++) {
+        const __m256 d = _mm256_set1_ps(p->col[c].d[p->k / SEGMENT]);
 #pragma GCC unroll 2
-            for (int r = 0; r < 2; r++) {
-                float *y = p->y + (size_t)c * p->y_stride + 8 * r;
-                const __m256 acc = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y);
-                const __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][c]), d, acc);
-                _mm256_storeu_ps(y, scale ? _mm256_mul_ps(scale[r], v) : v);
-            }
+        for (int r = 0; r < 2; r++) {
+            float *y = p->y + (size_t)c * p->y_stride + 8 * r;
+            const __m256 acc = p->k ? _mm256_loadu_ps(y) : _mm256_setzero_ps();
+            const __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][c]), d, acc);
+            _mm256_storeu_ps(y, p->scale ? _mm256_mul_ps(p->scale[r], v) : v);
         }
     }
 }
@@ -216,9 +209,8 @@ ALWAYS void gemm(const jl_mm_args *a, jq4_scratch *s)
     for (size_t r = 0; r < a->n_rows; r += JL_JQ4_ROWS) {
         const jq4_group w = group_at(a, r);
         const __m256 scale[2] = {row_scales(&w, 0), row_scales(&w, 1)};
-        for (p.k = 0; p.k < a->n_in; p.k += TILE_K) {
-            p.len = a->n_in - p.k < TILE_K ? a->n_in - p.k : TILE_K;
-            p.resume = p.k > 0;
+        for (p.k = 0; p.k < a->n_in; p.k += SEGMENT) {
+            p.len = a->n_in - p.k < SEGMENT ? a->n_in - p.k : SEGMENT;
             p.scale = p.k + p.len == a->n_in ? scale : NULL;
             for (size_t i = 0; i < p.len; i += 8) {
                 for (int h = 0; h < 2; h++) {

@@ -1,6 +1,6 @@
 /* JQ4 on AVX-512 (docs/jq4.md), lanes = the 16 rows of a group. A vector of tiles holds 8 columns
  * as nibbles; each 128-bit lane looks them up in its own table and gets 16 rows x 4 columns, the
- * operand of vpdpbusd, twice. Sums of 256 columns stay in integers.
+ * operand of vpdpbusd, twice. Sums of a segment stay in integers.
  *
  * One column: straight from the file. Several: 64 rows are expanded, [columns / 4][4][16 rows][4],
  * and multiplied with 6 columns at a time: 24 sums take most registers, 10 loads serve 24 products.
@@ -17,7 +17,6 @@
 #include "backend/cpu/mm_jq4_inl.h"
 
 enum {
-    TILE_K = 2 * SEGMENT, /* expanded at once: 32 KiB, to stay near the first-level cache */
     TILE_GROUPS = 4,
     TILE_COLS = 6,
     GEMV_MOST = 8, /* groups at once, one column */
@@ -26,7 +25,7 @@ enum {
 
 typedef struct {
     _Alignas(64) uint8_t values[JL_JQ4_TABLES][16]; /* biased */
-    _Alignas(64) uint8_t w[TILE_K / 4][TILE_GROUPS][64];
+    _Alignas(64) uint8_t w[SEGMENT / 4][TILE_GROUPS][64];
 } jq4_scratch;
 
 ALWAYS void bias_tables(jq4_scratch *s)
@@ -92,7 +91,7 @@ ALWAYS __m512 row_scales(const jq4_group *w)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)w->scales));
 }
 
-ALWAYS __m512i unbias(int16_t sum)
+ALWAYS __m512i unbias(int sum)
 {
     return _mm512_set1_epi32(-128 * sum);
 }
@@ -156,7 +155,7 @@ ALWAYS void gemv_groups(const jl_mm_args *a, const uint8_t *values, const jq4_co
     for (size_t k = 0; k < a->n_in; k += SEGMENT) {
         const size_t n = a->n_in - k < SEGMENT ? a->n_in - k : SEGMENT;
         const __m512 d = _mm512_set1_ps(col->d[k / SEGMENT]);
-        const __m512i init = unbias(col->sum[k / SEGMENT]);
+        const __m512i init = unbias(segment_sum(col, k, k + n));
         __m512i sums[GEMV_MOST][2];
 #pragma GCC unroll 8
         for (int i = 0; i < N; i++) {
@@ -199,11 +198,11 @@ ALWAYS void gemv(const jl_mm_args *a, const uint8_t *values)
 typedef struct {
     const jq4_scratch *s;
     jq4_col col[TILE_COLS];
-    size_t k, len;       /* columns of the weights in the tile */
+    size_t k, len;       /* columns of the weights in the tile: one segment */
     size_t n_groups;     /* of rows, to store */
     float *y;            /* first row, first column */
     size_t y_stride;
-    const __m512 *scale; /* of the groups, on the last tile; else NULL */
+    const __m512 *scale; /* of the groups, on the last segment; else NULL */
 } jq4_part;
 
 /* Sums of the 32 columns from column i of the tile, for C columns of activations. */
@@ -227,45 +226,41 @@ ALWAYS void gemm_sums(const jq4_part *p, int C, size_t i, __m512i sums[TILE_GROU
     }
 }
 
-/* Adds the sums of segment s to the chains. */
-ALWAYS void add_sums(const jq4_part *p, int C, size_t s, bool last,
-                     __m512i sums[TILE_GROUPS][TILE_COLS])
+/* Adds the sums of the segment to the chains. */
+ALWAYS void add_sums(const jq4_part *p, int C, __m512i sums[TILE_GROUPS][TILE_COLS])
 {
     const size_t n_groups = p->n_groups;
 
 #pragma GCC unroll 6
     for (int c = 0; c < C; c++) {
-        const __m512 d = _mm512_set1_ps(p->col[c].d[s]);
+        const __m512 d = _mm512_set1_ps(p->col[c].d[p->k / SEGMENT]);
 #pragma GCC unroll 4
         for (size_t r = 0; r < TILE_GROUPS; r++) {
             float *y = p->y + (size_t)c * p->y_stride + 16 * r;
             if (r >= n_groups)
                 break;
-            const __m512 acc = s ? _mm512_loadu_ps(y) : _mm512_setzero_ps();
+            const __m512 acc = p->k ? _mm512_loadu_ps(y) : _mm512_setzero_ps();
             const __m512 v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][c]), d, acc);
-            _mm512_storeu_ps(y, last ? _mm512_mul_ps(p->scale[r], v) : v);
+            _mm512_storeu_ps(y, p->scale ? _mm512_mul_ps(p->scale[r], v) : v);
         }
     }
 }
 
-/* All groups by C columns over one tile. */
+/* All groups by C columns over the tile. */
 ALWAYS void gemm_block(const jq4_part *p, int C)
 {
-    for (size_t k = 0; k < p->len; k += SEGMENT) {
-        const size_t end = p->len - k < SEGMENT ? p->len : k + SEGMENT;
-        const size_t s = (p->k + k) / SEGMENT;
-        __m512i sums[TILE_GROUPS][TILE_COLS];
+    __m512i sums[TILE_GROUPS][TILE_COLS];
+
 #pragma GCC unroll 6
-        for (int c = 0; c < C; c++) {
-            const __m512i init = unbias(p->col[c].sum[s]);
+    for (int c = 0; c < C; c++) {
+        const __m512i init = unbias(segment_sum(&p->col[c], p->k, p->k + p->len));
 #pragma GCC unroll 4
-            for (int r = 0; r < TILE_GROUPS; r++)
-                sums[r][c] = init;
-        }
-        for (size_t i = k; i < end; i += 32)
-            gemm_sums(p, C, i, sums);
-        add_sums(p, C, s, p->scale && end == p->len, sums);
+        for (int r = 0; r < TILE_GROUPS; r++)
+            sums[r][c] = init;
     }
+    for (size_t i = 0; i < p->len; i += 32)
+        gemm_sums(p, C, i, sums);
+    add_sums(p, C, sums);
 }
 
 /* All columns against the tile, in groups of nearly equal width. */
@@ -317,8 +312,8 @@ ALWAYS void gemm(const jl_mm_args *a, jq4_scratch *s)
             w[g] = group_at(a, r + 16 * g);
             scale[g] = row_scales(&w[g]);
         }
-        for (p.k = 0; p.k < a->n_in; p.k += TILE_K) {
-            p.len = a->n_in - p.k < TILE_K ? a->n_in - p.k : TILE_K;
+        for (p.k = 0; p.k < a->n_in; p.k += SEGMENT) {
+            p.len = a->n_in - p.k < SEGMENT ? a->n_in - p.k : SEGMENT;
             p.scale = p.k + p.len == a->n_in ? scale : NULL;
             expand_tile(&p, w, s);
             gemm_columns(a, &p, r);

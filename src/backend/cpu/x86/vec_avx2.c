@@ -162,12 +162,11 @@ static void act_quantize(const float *x, size_t n, int8_t *q, float *d, int16_t 
     }
 }
 
-/* One block of n <= 256 values, n a multiple of 32. */
-static inline void act_block_256(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
+/* One block of n <= JL_ACT_WIDE values, n a multiple of 32. */
+static inline void act_block_wide(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
 {
     const __m256i magnitude = _mm256_set1_epi32(INT32_MAX);
     __m256i top = _mm256_setzero_si256();
-    int total = 0;
 
     for (size_t i = 0; i < n; i += 8)
         top = _mm256_max_epi32(
@@ -178,21 +177,23 @@ static inline void act_block_256(const float *x, size_t n, int8_t *q, float *d, 
     const bool usable = bits < 0x7f800000 && id <= 3.402823466e+38f;
 
     for (size_t i = 0; i < n; i += 32) {
+        const bool first = i % JL_ACT_WIDE_SUM == 0;
+        int16_t *total = sum + i / JL_ACT_WIDE_SUM;
         __m256 v[4];
         int16_t part[2];
         for (size_t j = 0; j < 4; j++)
             v[j] = usable ? _mm256_loadu_ps(x + i + 8 * j) : _mm256_setzero_ps();
         store_rounded(v, usable ? id : 0.0f, q + i, part);
-        total += part[0] + part[1];
+        *total = (int16_t)((first ? 0 : *total) + part[0] + part[1]);
     }
     *d = bits >= 0x7f800000 ? NAN : usable ? amax / 127.0f : 0.0f;
-    *sum = (int16_t)total;
 }
 
-static void act_quantize_256(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
+static void act_quantize_wide(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
 {
-    for (size_t i = 0; i < n; i += 256)
-        act_block_256(x + i, n - i < 256 ? n - i : 256, q + i, d + i / 256, sum + i / 256);
+    for (size_t i = 0; i < n; i += JL_ACT_WIDE)
+        act_block_wide(x + i, n - i < JL_ACT_WIDE ? n - i : JL_ACT_WIDE, q + i,
+                       d + i / JL_ACT_WIDE, sum + i / JL_ACT_WIDE_SUM);
 }
 
 static void attn_merge(float *m, float *l, float *o, float m2, float l2, const float *o2, size_t n)
@@ -225,7 +226,7 @@ static void attn_merge(float *m, float *l, float *o, float m2, float l2, const f
 void jl_x86_vec_avx2(jl_cpu_kernels *k)
 {
     k->act_quantize = act_quantize;
-    k->act_quantize_256 = act_quantize_256;
+    k->act_quantize_wide = act_quantize_wide;
     k->rms_norm = rms_norm;
     k->rms_norm_add = rms_norm_add;
     k->geglu = geglu;

@@ -147,12 +147,11 @@ static void act_quantize(const float *x, size_t n, int8_t *q, float *d, int16_t 
     }
 }
 
-/* One block of n <= 256 values, n a multiple of 32. */
-static inline void act_block_256(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
+/* One block of n <= JL_ACT_WIDE values, n a multiple of 32. */
+static inline void act_block_wide(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
 {
     const __m512 abs_mask = _mm512_castsi512_ps(_mm512_set1_epi32(INT32_MAX));
     __m512i top = _mm512_setzero_si512();
-    __m512i total = _mm512_setzero_si512();
 
     for (size_t i = 0; i < n; i += 16)
         top = _mm512_max_epi32(
@@ -163,20 +162,24 @@ static inline void act_block_256(const float *x, size_t n, int8_t *q, float *d, 
     const bool usable = bits < 0x7f800000 && id <= 3.402823466e+38f;
     const __m512 vid = _mm512_set1_ps(usable ? id : 0.0f);
 
-    for (size_t i = 0; i < n; i += 16) {
-        const __m512 v = usable ? _mm512_loadu_ps(x + i) : _mm512_setzero_ps();
-        const __m512i r = _mm512_cvtps_epi32(_mm512_mul_ps(v, vid)); /* nearest even */
-        total = _mm512_add_epi32(total, r);
-        _mm_storeu_si128((__m128i *)(void *)(q + i), _mm512_cvtepi32_epi8(r));
+    for (size_t i = 0; i < n; i += JL_ACT_WIDE_SUM) {
+        __m512i total = _mm512_setzero_si512();
+        for (size_t j = i; j < n && j < i + JL_ACT_WIDE_SUM; j += 16) {
+            const __m512 v = usable ? _mm512_loadu_ps(x + j) : _mm512_setzero_ps();
+            const __m512i r = _mm512_cvtps_epi32(_mm512_mul_ps(v, vid)); /* nearest even */
+            total = _mm512_add_epi32(total, r);
+            _mm_storeu_si128((__m128i *)(void *)(q + j), _mm512_cvtepi32_epi8(r));
+        }
+        sum[i / JL_ACT_WIDE_SUM] = (int16_t)_mm512_reduce_add_epi32(total);
     }
     *d = bits >= 0x7f800000 ? NAN : usable ? amax / 127.0f : 0.0f;
-    *sum = (int16_t)_mm512_reduce_add_epi32(total);
 }
 
-static void act_quantize_256(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
+static void act_quantize_wide(const float *x, size_t n, int8_t *q, float *d, int16_t *sum)
 {
-    for (size_t i = 0; i < n; i += 256)
-        act_block_256(x + i, n - i < 256 ? n - i : 256, q + i, d + i / 256, sum + i / 256);
+    for (size_t i = 0; i < n; i += JL_ACT_WIDE)
+        act_block_wide(x + i, n - i < JL_ACT_WIDE ? n - i : JL_ACT_WIDE, q + i,
+                       d + i / JL_ACT_WIDE, sum + i / JL_ACT_WIDE_SUM);
 }
 
 static void attn_merge(float *m, float *l, float *o, float m2, float l2, const float *o2, size_t n)
@@ -210,7 +213,7 @@ static void attn_merge(float *m, float *l, float *o, float m2, float l2, const f
 void jl_x86_vec_avx512(jl_cpu_kernels *k)
 {
     k->act_quantize = act_quantize;
-    k->act_quantize_256 = act_quantize_256;
+    k->act_quantize_wide = act_quantize_wide;
     k->rms_norm = rms_norm;
     k->rms_norm_add = rms_norm_add;
     k->geglu = geglu;

@@ -7,12 +7,13 @@
 #include "formats.glsl"
 
 // JQ4 products with few columns: a work group has one group of 16 rows and one column. A thread takes
-// every sixteenth block of its row; the integer sums of a segment of 256 columns meet in shared
+// every sixteenth block of its row; the integer sums of a segment of 1024 columns meet in shared
 // memory, where one thread per row adds up the segments in ascending order.
 layout(local_size_x = 256) in;
 layout(constant_id = 2) const uint SLOTS = 0;
 
-#define SEGMENTS 64u // at a time
+#define BLOCKS 32u   // of a segment
+#define SEGMENTS 16u // at a time
 
 shared int sums[SEGMENTS * 16u];
 
@@ -28,14 +29,18 @@ uint src_word(uint i)
 void add_blocks(uint first, uint n, uint64_t q_at, uint at)
 {
     const uint r = gl_LocalInvocationID.x & 15u;
-    const uint end = min((first + n) * 8u, p.n_in / 32u);
     u128_ptr q = u128_ptr(q_at);
 
-    for (uint ib = first * 8u + (gl_LocalInvocationID.x >> 4); ib < end; ib += 16u) {
-        block32 b;
-        unpack_jq4(at, r, p.n_in, ib, b);
-        const int s = dot16(b.w[0], q.v[2u * ib]) + dot16(b.w[1], q.v[2u * ib + 1u]);
-        atomicAdd(sums[(ib / 8u - first) * 16u + r], s);
+    for (uint s = 0u; s < n; s++) {
+        const uint begin = (first + s) * BLOCKS;
+        const uint end = min(begin + BLOCKS, p.n_in / 32u);
+        int sum = 0;
+        for (uint ib = begin + (gl_LocalInvocationID.x >> 4); ib < end; ib += 16u) {
+            block32 b;
+            unpack_jq4(at, r, p.n_in, ib, b);
+            sum += dot16(b.w[0], q.v[2u * ib]) + dot16(b.w[1], q.v[2u * ib + 1u]);
+        }
+        atomicAdd(sums[s * 16u + r], sum);
     }
 }
 
@@ -45,7 +50,7 @@ void main()
     const uint col = gl_WorkGroupID.y;
     const uint row = gl_WorkGroupID.x * 16u + tid;
     const uint x = SLOTS == 1u ? col / p.x_div : col;
-    const uint n_segments = (p.n_in + 255u) / 256u;
+    const uint n_segments = (p.n_in / 32u + BLOCKS - 1u) / BLOCKS;
     const uint64_t group =
         row_address(SLOTS == 1u ? slot_expert(col) : 0u, gl_WorkGroupID.x * 16u);
     const uint at = uint(group) & 3u;
