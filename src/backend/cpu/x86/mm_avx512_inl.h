@@ -20,7 +20,7 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-enum { TILE_BLOCKS = 128 /* of 32 weights */ };
+enum { TILE_BLOCKS = 128 /* of 32 weights */, AHEAD = 512 /* bytes, see prefetch_spread */ };
 
 /* ---- what a format provides */
 
@@ -28,7 +28,8 @@ enum { TILE_BLOCKS = 128 /* of 32 weights */ };
 typedef struct {
     const uint8_t *base[4]; /* rows 0, 4, 8, 12 */
     size_t stride, stride3;
-    const uint8_t *next; /* what is read after them */
+    const uint8_t *next; /* neighbours: what is read after them */
+    bool spread;         /* not neighbours: every row's successor follows it */
 } row_set;
 
 /* 32 weights of 16 rows as u8: lane L of lo[i] is row 4 L + i, weights 0..15; hi 16..31. */
@@ -70,7 +71,11 @@ typedef struct {
 
 ALWAYS row_set rows_at(const uint8_t *w, size_t stride)
 {
-    return (row_set){{w, w + 4 * stride, w + 8 * stride, w + 12 * stride}, stride, 3 * stride, w};
+    return (row_set){{w, w + 4 * stride, w + 8 * stride, w + 12 * stride},
+                     stride,
+                     3 * stride,
+                     NULL,
+                     false};
 }
 
 ALWAYS const uint8_t *row_at(const row_set *rows, int i, size_t offset)
@@ -271,13 +276,26 @@ ALWAYS __m512 gemv_step(const mm_format *f, const mm_quads *w, const mm_scale *s
     return f->has_min ? add_min(f->halves, s, sum, da, acc) : acc;
 }
 
-/* While these rows are read from `at` to at + n_bytes, brings as large a part of the 16 rows that
- * are read next to the second-level cache, in the order of their addresses: hardware
- * prefetchers lose 16 streams that advance by fractions of a line. */
+/* Brings what these rows need AHEAD bytes later to the first-level cache, a line in time. */
+ALWAYS void prefetch_spread(const row_set *rows, size_t at, size_t n_bytes)
+{
+    for (size_t o = 0; o < n_bytes && (n_bytes >= 64 || at % 64 < n_bytes); o += 64)
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            _mm_prefetch((const char *)row_at(rows, i, at + o + AHEAD), _MM_HINT_T0);
+}
+
+/* While these rows are read from `at` to at + n_bytes, fetches what is read next, since hardware
+ * prefetchers lose 16 streams that advance by fractions of a line: of neighbours as large a part
+ * of the 16 rows after them, to the second-level cache, in the order of their addresses. */
 ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
 {
     const char *next = (const char *)rows->next + 16 * at;
 
+    if (rows->spread) {
+        prefetch_spread(rows, at, n_bytes);
+        return;
+    }
 #pragma GCC unroll 64
     for (size_t o = 0; o < 16 * n_bytes; o += 64)
         _mm_prefetch(next + o, _MM_HINT_T1);
@@ -328,9 +346,9 @@ ALWAYS void touch_lines(const uint8_t *p, size_t n_bytes)
         (void)*(const volatile uint8_t *)(p + o);
 }
 
-/* One column over all rows, 16 neighbours at a time. A rest of fewer than 16 rows reaches back to
- * be full; fewer than 16 rows in all are taken one by one, 16 times the same row with stride 0. */
-ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16)
+/* 16 neighbours at a time. A rest of fewer than 16 rows reaches back to be full; fewer than 16 rows
+ * in all are taken one by one, 16 times the same row with stride 0. */
+ALWAYS void gemv_neighbours(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16)
 {
     const mm_col col = mm_column(a, 0);
     const size_t n_blocks = a->n_in / 32;
@@ -341,15 +359,49 @@ ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv1
     for (size_t r = 0; a->n_rows >= 16 && r < a->n_rows; r += 16) {
         const size_t first = r + 16 > a->n_rows ? a->n_rows - 16 : r;
         row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
-        if (r + 16 < a->n_rows) /* else these: what follows may be another thread's */
-            rows.next += 16 * a->w_stride;
+        /* at the end these again: what follows may be another thread's */
+        rows.next = rows.base[0] + (r + 16 < a->n_rows ? 16 * a->w_stride : 0);
         _mm512_storeu_ps(a->y + first, gemv16(f, &rows, &col, n_blocks, a->scratch));
     }
     for (size_t r = 0; a->n_rows < 16 && r < a->n_rows; r++) {
-        const row_set rows = rows_at(a->w + r * a->w_stride, 0);
+        row_set rows = rows_at(a->w + r * a->w_stride, 0);
+        rows.next = rows.base[0];
         _mm512_storeu_ps(y, gemv16(f, &rows, &col, n_blocks, a->scratch));
         a->y[r] = y[0];
     }
+}
+
+/* 16 rows at a time, a sixteenth of all rows apart, so that lane i reads one contiguous piece of
+ * memory. Returns how many rows that are. */
+ALWAYS size_t gemv_spread(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16)
+{
+    const mm_col col = mm_column(a, 0);
+    const size_t each = a->n_rows / 16;
+    float y[16];
+
+    for (size_t r = 0; r < each; r++) {
+        row_set rows = rows_at(a->w + r * a->w_stride, each * a->w_stride);
+        rows.spread = true;
+        _mm512_storeu_ps(y, gemv16(f, &rows, &col, a->n_in / 32, a->scratch));
+        for (size_t i = 0; i < 16; i++)
+            a->y[i * each + r] = y[i];
+    }
+    return 16 * each;
+}
+
+/* One column over all rows. Which order is faster is the machine's: neighbours on Zen 4, spread
+ * on Sapphire Rapids with all its cores (docs/performance.md, "Kernels"). */
+ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16, bool spread)
+{
+    const size_t done = spread ? gemv_spread(f, a, gemv16) : 0;
+    const size_t first = done > 0 && done < a->n_rows ? a->n_rows - 16 : done;
+    jl_mm_args rest = *a;
+
+    rest.w += first * a->w_stride;
+    rest.y += first;
+    rest.n_rows -= first;
+    if (rest.n_rows > 0)
+        gemv_neighbours(f, &rest, gemv16);
 }
 
 #endif

@@ -234,17 +234,22 @@ static void expand_iq3_s(const row_set *rows, size_t first_block, size_t n_block
 
 static const mm_format fmt_iq3_s = {.bytes = sizeof(jl_block_iq3_s), .per = 8, .bias = IQ3S_BIAS};
 
-static void mm_iq3_s(const jl_mm_args *a)
+ALWAYS void product_iq3_s(const jl_mm_args *a, bool spread)
 {
     if (a->n_cols > 1 || a->n_in > MAX_IN) {
         jl_x86_gemm_avx512vnni(&fmt_iq3_s, expand_iq3_s, a);
         return;
     }
     column_prepare(mm_column(a, 0).q, a->n_in / 256, a->scratch);
-    mm_gemv(&fmt_iq3_s, a, gemv16_iq3_s);
+    mm_gemv(&fmt_iq3_s, a, gemv16_iq3_s, spread);
 }
 
-MM_KERNEL_AMX(iq3_s)
+static void mm_iq3_s(const jl_mm_args *a)
+{
+    product_iq3_s(a, false);
+}
+
+MM_KERNEL_AMX(iq3_s, product_iq3_s(a, true))
 
 void jl_x86_mm_iq3s_avx512vbmi(jl_cpu_kernels *k, bool amx)
 {

@@ -19,7 +19,8 @@
 enum {
     TILE_GROUPS = 4,
     TILE_COLS = 6,
-    GEMV_MOST = 4 /* groups at once, one column */
+    GEMV_MOST = 8, /* groups at once, one column */
+    AHEAD = 1024 /* bytes fetched ahead in each of the streams of one column */
 };
 
 typedef struct {
@@ -97,61 +98,58 @@ ALWAYS __m512i unbias(int sum)
 
 /* ---- one column */
 
-/* N neighbouring groups at some column. */
+/* N groups a fixed distance apart, at some column: four have one base. */
 typedef struct {
-    const uint8_t *codes, *tiles; /* of the first */
-    size_t apart, apart3;         /* bytes from one to the next, and three times that */
-    size_t ahead;                 /* bytes from a group to that of the next N, 0: none follow */
+    const uint8_t *codes[2], *tiles[2];
+    size_t apart, apart3; /* bytes */
 } jq4_streams;
 
-ALWAYS const uint8_t *stream(const uint8_t *base, const jq4_streams *w, int i)
+ALWAYS const uint8_t *stream(const uint8_t *const base[2], const jq4_streams *w, int i)
 {
-    switch (i) {
-    case 0: return base;
-    case 1: return base + w->apart;
-    case 2: return base + 2 * w->apart;
-    default: return base + w->apart3;
+    const uint8_t *p = base[i / 4];
+
+    switch (i % 4) {
+    case 0: return p;
+    case 1: return p + w->apart;
+    case 2: return p + 2 * w->apart;
+    default: return p + w->apart3;
     }
 }
 
-/* Sums of n columns for N groups; moves the streams on. What the next N groups hold at the same
- * columns is fetched to the second-level cache: codes a line in 128 columns. */
+/* Sums of n columns for N groups; moves the streams on. */
 ALWAYS void stream_sums(const uint8_t *values, jq4_streams *w, int N, const int8_t *q, size_t n,
                         __m512i acc[GEMV_MOST][2])
 {
     for (const int8_t *end = q + n; q < end; q += 8) {
         const __m512i q0 = four(q);
         const __m512i q1 = four(q + 4);
-        const bool line = (end - q) % 128 == 0;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < N; i++) {
-            const uint8_t *codes = stream(w->codes, w, i);
             const uint8_t *tiles = stream(w->tiles, w, i);
             __m512i v[2];
-            _mm_prefetch((const char *)tiles + w->ahead, _MM_HINT_T1);
-            if (line)
-                _mm_prefetch((const char *)codes + w->ahead, _MM_HINT_T1);
-            expand8(values, codes, tiles, v);
+            _mm_prefetch((const char *)tiles + AHEAD, _MM_HINT_T0);
+            expand8(values, stream(w->codes, w, i), tiles, v);
             acc[i][0] = dot4(acc[i][0], v[0], q0);
             acc[i][1] = dot4(acc[i][1], v[1], q1);
         }
-        w->tiles += 64;
-        w->codes += 3;
+        for (int h = 0; h < 2; h++) {
+            w->tiles[h] += 64;
+            w->codes[h] += 3;
+        }
     }
 }
 
-/* The N groups from row r on. */
+/* N groups at once, the first from row r, the others `apart` rows further each. */
 ALWAYS void gemv_groups(const jl_mm_args *a, const uint8_t *values, const jq4_col *col, size_t r,
-                        int N)
+                        size_t apart, int N)
 {
     const jq4_group first = group_at(a, r);
-    const size_t bytes = JL_JQ4_ROWS * a->w_stride;
-    const size_t rows = (size_t)N * JL_JQ4_ROWS;
-    jq4_streams w = {first.codes, first.tiles, bytes, 3 * bytes,
-                     a->n_rows - r >= 2 * rows ? (size_t)N * bytes : 0};
+    const size_t bytes = apart * a->w_stride;
+    jq4_streams w = {{first.codes, first.codes + 4 * bytes},
+                     {first.tiles, first.tiles + 4 * bytes}, bytes, 3 * bytes};
     __m512 acc[GEMV_MOST];
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < N; i++)
         acc[i] = _mm512_setzero_ps();
     for (size_t k = 0; k < a->n_in; k += SEGMENT) {
@@ -159,36 +157,40 @@ ALWAYS void gemv_groups(const jl_mm_args *a, const uint8_t *values, const jq4_co
         const __m512 d = _mm512_set1_ps(col->d[k / SEGMENT]);
         const __m512i init = unbias(segment_sum(col, k, k + n));
         __m512i sums[GEMV_MOST][2];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < N; i++) {
             sums[i][0] = init;
             sums[i][1] = _mm512_setzero_si512();
         }
         stream_sums(values, &w, N, col->q + k, n, sums);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < N; i++) {
             const __m512i sum = _mm512_add_epi32(sums[i][0], sums[i][1]);
             acc[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), d, acc[i]);
         }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < N; i++) {
-        const size_t row = r + JL_JQ4_ROWS * (size_t)i;
-        const jq4_group g = group_at(a, row);
-        _mm512_storeu_ps(a->y + row, _mm512_mul_ps(row_scales(&g), acc[i]));
+        const jq4_group g = group_at(a, r + apart * (size_t)i);
+        _mm512_storeu_ps(a->y + r + apart * (size_t)i, _mm512_mul_ps(row_scales(&g), acc[i]));
     }
 }
 
-/* Four groups at a time, so that memory is read nearly in the order of its addresses. */
+/* Eight or four parts of the rows side by side: several streams of memory read faster than one, and
+ * each goes on from a group to the next without a break. */
 ALWAYS void gemv(const jl_mm_args *a, const uint8_t *values)
 {
     const jq4_col col = column_at(a, 0);
-    size_t r = 0;
+    const size_t eighth = a->n_rows / 128 * 16;
+    size_t done = 8 * eighth;
 
-    for (; a->n_rows - r >= GEMV_MOST * JL_JQ4_ROWS; r += GEMV_MOST * JL_JQ4_ROWS)
-        gemv_groups(a, values, &col, r, GEMV_MOST);
-    for (; r < a->n_rows; r += JL_JQ4_ROWS)
-        gemv_groups(a, values, &col, r, 1);
+    for (size_t r = 0; r < eighth; r += 16)
+        gemv_groups(a, values, &col, r, eighth, 8);
+    const size_t quarter = (a->n_rows - done) / 64 * 16;
+    for (size_t r = done; r < done + quarter; r += 16)
+        gemv_groups(a, values, &col, r, quarter, 4);
+    for (done += 4 * quarter; done < a->n_rows; done += 16)
+        gemv_groups(a, values, &col, done, 0, 1);
 }
 
 /* ---- several columns */
