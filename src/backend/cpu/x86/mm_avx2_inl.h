@@ -25,7 +25,7 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-enum { TILE_BLOCKS = 32 /* of 32 weights */ };
+enum { TILE_BLOCKS = 32 /* of 32 weights */, AHEAD = 512 /* bytes, see prefetch_rows */ };
 
 /* Bits of the stored bytes. Of 2^n - 1 times 127, 16 bits hold 2 * (1, 2, 4, 8) products. */
 typedef enum { SPAN_SIGNED = 0, SPAN_7 = 1, SPAN_6 = 2, SPAN_5 = 4, SPAN_4 = 8 } mm_span;
@@ -42,7 +42,6 @@ enum { BYTE_BIAS = 0 };
 typedef struct {
     const uint8_t *base[2]; /* rows 0 and 4 */
     size_t stride, stride3;
-    const uint8_t *next; /* what is read after them */
 } row_set;
 
 /* 32 weights of 8 rows as bytes: lane L of lo[i] is row 4 L + i, weights 0..15; hi 16..31. */
@@ -85,7 +84,7 @@ typedef struct {
 
 ALWAYS row_set rows_at(const uint8_t *w, size_t stride)
 {
-    return (row_set){{w, w + 4 * stride}, stride, 3 * stride, w};
+    return (row_set){{w, w + 4 * stride}, stride, 3 * stride};
 }
 
 ALWAYS const uint8_t *row_at(const row_set *rows, int i, size_t offset)
@@ -304,16 +303,15 @@ ALWAYS __m256 gemv_step(const mm_format *f, const mm_pairs *w, const mm_scale *s
     return f->has_min ? add_min(f->halves, s, sum, da, acc) : acc;
 }
 
-/* While these rows are read from `at` to at + n_bytes, brings as large a part of the 8 rows that
- * are read next to the second-level cache, in the order of their addresses: hardware
- * prefetchers lose 8 streams that advance by fractions of a line. */
+/* Brings what the rows need AHEAD bytes later to the first-level cache: hardware prefetchers lose
+ * 8 streams that advance by fractions of a line. Past the end of a row is the next one of its
+ * lane. */
 ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
 {
-    const char *next = (const char *)rows->next + 8 * at;
-
-#pragma GCC unroll 32
-    for (size_t o = 0; o < 8 * n_bytes; o += 64)
-        _mm_prefetch(next + o, _MM_HINT_T1);
+    for (size_t o = 0; o < n_bytes; o += 64)
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++)
+            _mm_prefetch((const char *)row_at(rows, i, at + o + AHEAD), _MM_HINT_T0);
 }
 
 /* 8 rows times one column; scratch is the call's. */
@@ -329,7 +327,8 @@ ALWAYS __m256 gemv8_any(const mm_format *f, const row_set *rows, const mm_col *c
     for (size_t b = 0; b < n_blocks; b += (size_t)f->per) {
         const size_t at = b / (size_t)f->per * f->bytes;
         mm_head h;
-        prefetch_rows(rows, at, f->bytes);
+        if (f->bytes >= 64 || at % 64 < f->bytes)
+            prefetch_rows(rows, at, f->bytes);
         f->head(rows, at, &h);
 #pragma GCC unroll 8
         for (int ib = 0; ib < f->per; ib++) {
@@ -343,32 +342,28 @@ ALWAYS __m256 gemv8_any(const mm_format *f, const row_set *rows, const mm_col *c
     return acc;
 }
 
-/* Reads a byte of every line: the first rows of a task, which nobody fetched ahead, come faster in
- * the order of their addresses than 8 side by side. */
-ALWAYS void touch_lines(const uint8_t *p, size_t n_bytes)
-{
-    for (size_t o = 0; o < n_bytes; o += 64)
-        (void)*(const volatile uint8_t *)(p + o);
-}
-
-/* One column over all rows, 8 neighbours at a time. A rest of fewer than 8 rows reaches back to be
- * full; fewer than 8 rows in all are taken one by one, 8 times the same row with stride 0. */
+/* One column over all rows. Lane i takes an eighth of the rows, so that it reads one contiguous
+ * piece of memory. A rest of fewer than 8 rows reaches back to be full; fewer than 8 rows in all
+ * are taken one by one, 8 times the same row with stride 0. */
 ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv8_fn *gemv8)
 {
     const mm_col col = mm_column(a, 0);
     const size_t n_blocks = a->n_in / 32;
+    const size_t each = a->n_rows / 8;
     float y[8];
 
-    if (a->n_rows >= 8)
-        touch_lines(a->w, 7 * a->w_stride + n_blocks / (size_t)f->per * f->bytes);
-    for (size_t r = 0; a->n_rows >= 8 && r < a->n_rows; r += 8) {
-        const size_t first = r + 8 > a->n_rows ? a->n_rows - 8 : r;
-        row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
-        if (r + 8 < a->n_rows) /* else these: what follows may be another thread's */
-            rows.next += 8 * a->w_stride;
+    for (size_t r = 0; r < each; r++) {
+        const row_set rows = rows_at(a->w + r * a->w_stride, each * a->w_stride);
+        _mm256_storeu_ps(y, gemv8(f, &rows, &col, n_blocks, a->scratch));
+        for (size_t i = 0; i < 8; i++)
+            a->y[i * each + r] = y[i];
+    }
+    if (each > 0 && 8 * each < a->n_rows) {
+        const size_t first = a->n_rows - 8;
+        const row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
         _mm256_storeu_ps(a->y + first, gemv8(f, &rows, &col, n_blocks, a->scratch));
     }
-    for (size_t r = 0; a->n_rows < 8 && r < a->n_rows; r++) {
+    for (size_t r = 0; r < a->n_rows && each == 0; r++) {
         const row_set rows = rows_at(a->w + r * a->w_stride, 0);
         _mm256_storeu_ps(y, gemv8(f, &rows, &col, n_blocks, a->scratch));
         a->y[r] = y[0];

@@ -20,7 +20,7 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-enum { TILE_BLOCKS = 128 /* of 32 weights */, AHEAD = 512 /* bytes, see prefetch_spread */ };
+enum { TILE_BLOCKS = 128 /* of 32 weights */, AHEAD = 512 /* bytes, see prefetch_rows */ };
 
 /* ---- what a format provides */
 
@@ -28,8 +28,6 @@ enum { TILE_BLOCKS = 128 /* of 32 weights */, AHEAD = 512 /* bytes, see prefetch
 typedef struct {
     const uint8_t *base[4]; /* rows 0, 4, 8, 12 */
     size_t stride, stride3;
-    const uint8_t *next; /* neighbours: what is read after them */
-    bool spread;         /* not neighbours: every row's successor follows it */
 } row_set;
 
 /* 32 weights of 16 rows as u8: lane L of lo[i] is row 4 L + i, weights 0..15; hi 16..31. */
@@ -71,11 +69,7 @@ typedef struct {
 
 ALWAYS row_set rows_at(const uint8_t *w, size_t stride)
 {
-    return (row_set){{w, w + 4 * stride, w + 8 * stride, w + 12 * stride},
-                     stride,
-                     3 * stride,
-                     NULL,
-                     false};
+    return (row_set){{w, w + 4 * stride, w + 8 * stride, w + 12 * stride}, stride, 3 * stride};
 }
 
 ALWAYS const uint8_t *row_at(const row_set *rows, int i, size_t offset)
@@ -276,40 +270,15 @@ ALWAYS __m512 gemv_step(const mm_format *f, const mm_quads *w, const mm_scale *s
     return f->has_min ? add_min(f->halves, s, sum, da, acc) : acc;
 }
 
-/* Brings what these rows need AHEAD bytes later to the first-level cache, a line in time. */
-ALWAYS void prefetch_spread(const row_set *rows, size_t at, size_t n_bytes)
+/* Brings what the rows need AHEAD bytes after `at` to at + n_bytes to the first-level cache, a line
+ * at a time: hardware prefetchers lose 16 streams that advance by fractions of a line. Past the end
+ * of a row is the next one of its lane. */
+ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
 {
     for (size_t o = 0; o < n_bytes && (n_bytes >= 64 || at % 64 < n_bytes); o += 64)
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++)
             _mm_prefetch((const char *)row_at(rows, i, at + o + AHEAD), _MM_HINT_T0);
-}
-
-/* While these rows are read from `at` to at + n_bytes, fetches what is read next, since hardware
- * prefetchers lose 16 streams that advance by fractions of a line: of neighbours as large a part
- * of the 16 rows after them, to the second-level cache, in the order of their addresses. */
-ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
-{
-    const char *next = (const char *)rows->next + 16 * at;
-
-    if (rows->spread) {
-        prefetch_spread(rows, at, n_bytes);
-        return;
-    }
-#pragma GCC unroll 64
-    for (size_t o = 0; o < 16 * n_bytes; o += 64)
-        _mm_prefetch(next + o, _MM_HINT_T1);
-}
-
-/* The same before step i of n for a block of the format, in quarters of large blocks: more than
- * some 50 lines at once are not fetched at all. */
-ALWAYS void prefetch_part(const row_set *rows, size_t at, size_t n_bytes, int i, int n)
-{
-    const size_t from = n_bytes * (size_t)i / (size_t)n;
-    const size_t to = n_bytes * (size_t)(n == 1 ? 1 : i + 2) / (size_t)n;
-
-    if (i % 2 == 0)
-        prefetch_rows(rows, at + from, to - from);
 }
 
 /* 16 rows times one column; scratch is the call's. */
@@ -324,12 +293,12 @@ ALWAYS __m512 gemv16_any(const mm_format *f, const row_set *rows, const mm_col *
     for (size_t b = 0; b < n_blocks; b += (size_t)f->per) {
         const size_t at = b / (size_t)f->per * f->bytes;
         mm_head h;
+        prefetch_rows(rows, at, f->bytes);
         f->head(rows, at, &h);
 #pragma GCC unroll 8
         for (int ib = 0; ib < f->per; ib++) {
             mm_quads w;
             mm_scale s;
-            prefetch_part(rows, at, f->bytes, ib, f->per);
             f->weights(rows, at, ib, &h, &w);
             f->scale(&h, ib, &s);
             acc = gemv_step(f, &w, &s, col, b + (size_t)ib, acc);
@@ -338,70 +307,33 @@ ALWAYS __m512 gemv16_any(const mm_format *f, const row_set *rows, const mm_col *
     return acc;
 }
 
-/* Reads a byte of every line: the first rows of a task, which nobody fetched ahead, come faster in
- * the order of their addresses than 16 side by side. */
-ALWAYS void touch_lines(const uint8_t *p, size_t n_bytes)
-{
-    for (size_t o = 0; o < n_bytes; o += 64)
-        (void)*(const volatile uint8_t *)(p + o);
-}
-
-/* 16 neighbours at a time. A rest of fewer than 16 rows reaches back to be full; fewer than 16 rows
- * in all are taken one by one, 16 times the same row with stride 0. */
-ALWAYS void gemv_neighbours(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16)
+/* One column over all rows. Lane i takes a sixteenth of the rows, so that it reads one contiguous
+ * piece of memory. (16 neighbours at a time are slower in whole models: docs/performance.md,
+ * "Kernels".) A rest of fewer than 16 rows reaches back to be full; fewer than 16 rows in all are
+ * taken one by one, 16 times the same row with stride 0. */
+ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16)
 {
     const mm_col col = mm_column(a, 0);
     const size_t n_blocks = a->n_in / 32;
-    float y[16];
-
-    if (a->n_rows >= 16)
-        touch_lines(a->w, 15 * a->w_stride + n_blocks / (size_t)f->per * f->bytes);
-    for (size_t r = 0; a->n_rows >= 16 && r < a->n_rows; r += 16) {
-        const size_t first = r + 16 > a->n_rows ? a->n_rows - 16 : r;
-        row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
-        /* at the end these again: what follows may be another thread's */
-        rows.next = rows.base[0] + (r + 16 < a->n_rows ? 16 * a->w_stride : 0);
-        _mm512_storeu_ps(a->y + first, gemv16(f, &rows, &col, n_blocks, a->scratch));
-    }
-    for (size_t r = 0; a->n_rows < 16 && r < a->n_rows; r++) {
-        row_set rows = rows_at(a->w + r * a->w_stride, 0);
-        rows.next = rows.base[0];
-        _mm512_storeu_ps(y, gemv16(f, &rows, &col, n_blocks, a->scratch));
-        a->y[r] = y[0];
-    }
-}
-
-/* 16 rows at a time, a sixteenth of all rows apart, so that lane i reads one contiguous piece of
- * memory. Returns how many rows that are. */
-ALWAYS size_t gemv_spread(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16)
-{
-    const mm_col col = mm_column(a, 0);
     const size_t each = a->n_rows / 16;
     float y[16];
 
     for (size_t r = 0; r < each; r++) {
-        row_set rows = rows_at(a->w + r * a->w_stride, each * a->w_stride);
-        rows.spread = true;
-        _mm512_storeu_ps(y, gemv16(f, &rows, &col, a->n_in / 32, a->scratch));
+        const row_set rows = rows_at(a->w + r * a->w_stride, each * a->w_stride);
+        _mm512_storeu_ps(y, gemv16(f, &rows, &col, n_blocks, a->scratch));
         for (size_t i = 0; i < 16; i++)
             a->y[i * each + r] = y[i];
     }
-    return 16 * each;
-}
-
-/* One column over all rows. Which order is faster is the machine's: neighbours on Zen 4, spread
- * on Sapphire Rapids with all its cores (docs/performance.md, "Kernels"). */
-ALWAYS void mm_gemv(const mm_format *f, const jl_mm_args *a, mm_gemv16_fn *gemv16, bool spread)
-{
-    const size_t done = spread ? gemv_spread(f, a, gemv16) : 0;
-    const size_t first = done > 0 && done < a->n_rows ? a->n_rows - 16 : done;
-    jl_mm_args rest = *a;
-
-    rest.w += first * a->w_stride;
-    rest.y += first;
-    rest.n_rows -= first;
-    if (rest.n_rows > 0)
-        gemv_neighbours(f, &rest, gemv16);
+    if (each > 0 && 16 * each < a->n_rows) {
+        const size_t first = a->n_rows - 16;
+        const row_set rows = rows_at(a->w + first * a->w_stride, a->w_stride);
+        _mm512_storeu_ps(a->y + first, gemv16(f, &rows, &col, n_blocks, a->scratch));
+    }
+    for (size_t r = 0; r < a->n_rows && each == 0; r++) {
+        const row_set rows = rows_at(a->w + r * a->w_stride, 0);
+        _mm512_storeu_ps(y, gemv16(f, &rows, &col, n_blocks, a->scratch));
+        a->y[r] = y[0];
+    }
 }
 
 #endif

@@ -82,20 +82,19 @@ ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first_
     }
 }
 
-/* mm_amx_<name>: with the products of AMX where there are several columns; the statement is what
- * is done for one. */
+/* mm_amx_<name>: the same kernel with the products of AMX where there are several columns. */
 #ifdef __AVX512VNNI__
-#define MM_KERNEL_AMX(name, one_column)                             \
+#define MM_KERNEL_AMX(name)                                         \
     static void mm_amx_##name(const jl_mm_args *a)                  \
     {                                                               \
         if (a->n_cols > 1)                                          \
             jl_x86_gemm_amx(&fmt_##name, expand_##name, a);         \
         else                                                        \
-            one_column;                                             \
+            mm_##name(a);                                           \
     }
 #define MM_BEST(name, amx) ((amx) ? mm_amx_##name : mm_##name)
 #else
-#define MM_KERNEL_AMX(name, one_column)
+#define MM_KERNEL_AMX(name)
 #define MM_BEST(name, amx) mm_##name
 #endif
 
@@ -110,10 +109,10 @@ ALWAYS void expand_format(const mm_format *f, const row_set *rows, size_t first_
     static void mm_##name(const jl_mm_args *a)                                               \
     {                                                                                        \
         if (a->n_cols == 1)                                                                  \
-            mm_gemv(&fmt_##name, a, gemv, false);                                            \
+            mm_gemv(&fmt_##name, a, gemv);                                                   \
         else                                                                                 \
             MM_GEMM(&fmt_##name, expand_##name, a);                                          \
     }                                                                                        \
-    MM_KERNEL_AMX(name, mm_gemv(&fmt_##name, a, gemv, true))
+    MM_KERNEL_AMX(name)
 
 #endif

@@ -105,7 +105,7 @@ ALWAYS void column_prepare(const int8_t *q, size_t n_super, iq3s_q *out)
             const row_set blocks = {{(const uint8_t *)q + 256 * b + 32 * h,
                                      (const uint8_t *)q + 256 * b + 32 * h + 64,
                                      (const uint8_t *)q + 256 * b + 32 * h + 128,
-                                     (const uint8_t *)q + 256 * b + 32 * h + 192}, 0, 0, NULL};
+                                     (const uint8_t *)q + 256 * b + 32 * h + 192}, 0, 0};
             const __m512i lo = load_quad(&blocks, 0, 0);
             const __m512i hi = load_quad(&blocks, 0, 16);
             out[b].even[h] = _mm512_packus_epi16(_mm512_and_si512(lo, byte),
@@ -234,22 +234,17 @@ static void expand_iq3_s(const row_set *rows, size_t first_block, size_t n_block
 
 static const mm_format fmt_iq3_s = {.bytes = sizeof(jl_block_iq3_s), .per = 8, .bias = IQ3S_BIAS};
 
-ALWAYS void product_iq3_s(const jl_mm_args *a, bool spread)
+static void mm_iq3_s(const jl_mm_args *a)
 {
     if (a->n_cols > 1 || a->n_in > MAX_IN) {
         jl_x86_gemm_avx512vnni(&fmt_iq3_s, expand_iq3_s, a);
         return;
     }
     column_prepare(mm_column(a, 0).q, a->n_in / 256, a->scratch);
-    mm_gemv(&fmt_iq3_s, a, gemv16_iq3_s, spread);
+    mm_gemv(&fmt_iq3_s, a, gemv16_iq3_s);
 }
 
-static void mm_iq3_s(const jl_mm_args *a)
-{
-    product_iq3_s(a, false);
-}
-
-MM_KERNEL_AMX(iq3_s, product_iq3_s(a, true))
+MM_KERNEL_AMX(iq3_s)
 
 void jl_x86_mm_iq3s_avx512vbmi(jl_cpu_kernels *k, bool amx)
 {

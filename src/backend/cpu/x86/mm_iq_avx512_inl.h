@@ -47,7 +47,7 @@ ALWAYS void expand_unpacked(jl_unpack32_fn *unpack, const row_set *rows, size_t 
     {                                                                                          \
         MM_GEMM(&fmt_##name, expand_##name, a);                                                \
     }                                                                                          \
-    MM_KERNEL_AMX(name, mm_##name(a))
+    MM_KERNEL_AMX(name)
 
 GRID_KERNEL(iq1_s, jl_block_iq1_s, false)
 GRID_KERNEL(iq1_m, jl_block_iq1_m, true)

@@ -117,13 +117,13 @@ ALWAYS __m512 gemv16_xs(const row_set *rows, const mm_col *col, size_t n_blocks,
     for (size_t b = 0; b < n_blocks; b += 8) {
         const size_t at = b / 8 * XS_BYTES;
         mm_head h;
+        prefetch_rows(rows, at, XS_BYTES);
         head_xs(rows, at, &h);
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++) {
             const size_t first = b + 4 * (size_t)half;
             const xs_column c = column_xs(col->q + 32 * first, bias);
             __m512i sums[4];
-            prefetch_rows(rows, at + XS_BYTES / 2 * (size_t)half, XS_BYTES / 2);
             sums_xs(rows, at + XS_QS + 64 * (size_t)half, table, &c, sums);
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) {
