@@ -210,23 +210,23 @@ static jl_chat_options chat_options(const jl_turn_options *o)
 
 /* A conversation of one short question, an answer of the same kind as message k - 1, and all that
  * follows it: how the template goes on after such an answer. */
-static jl_status make_stub(const jl_conversation *conv, size_t k, jl_conversation **out,
-                           jl_error *err)
+static jl_status make_probe(const jl_conversation *conv, size_t k, jl_conversation **out,
+                            jl_error *err)
 {
     const jl_chat_message *answer = jl_conversation_at(conv, k - 1);
     const jl_chat_message question = {.role = JL_ROLE_USER, .content = jl_chat_str("x")};
-    jl_chat_message stub = {.role = JL_ROLE_ASSISTANT};
+    jl_chat_message probe = {.role = JL_ROLE_ASSISTANT};
 
     if (answer->n_calls > 0) {
-        stub.calls = answer->calls;
-        stub.n_calls = answer->n_calls;
+        probe.calls = answer->calls;
+        probe.n_calls = answer->n_calls;
     } else {
-        stub.content = jl_chat_str("x");
+        probe.content = jl_chat_str("x");
     }
     JL_TRY(jl_conversation_create(0, out, err));
     jl_status s = jl_conversation_add(*out, &question, err);
     if (s == JL_OK)
-        s = jl_conversation_add(*out, &stub, err);
+        s = jl_conversation_add(*out, &probe, err);
     for (size_t i = k; i < jl_conversation_length(conv) && s == JL_OK; i++)
         s = jl_conversation_add(*out, jl_conversation_at(conv, i), err);
     if (s != JL_OK)
@@ -234,17 +234,17 @@ static jl_status make_stub(const jl_conversation *conv, size_t k, jl_conversatio
     return s;
 }
 
-/* Index in the rendered stub at which what follows the answer begins; SIZE_MAX: cannot tell. */
-static size_t boundary(const jl_turns *t, const jl_chat_prompt *stub, bool calls,
+/* Index in the rendered probe at which what follows the answer begins; SIZE_MAX: cannot tell. */
+static size_t boundary(const jl_turns *t, const jl_chat_prompt *probe, bool calls,
                        const jl_chat_prompt *full)
 {
-    size_t at = stub->n_tokens;
+    size_t at = probe->n_tokens;
     const int32_t mark = calls ? t->tool_response : t->turn_end;
 
-    while (at > 0 && stub->tokens[at - 1] != mark)
+    while (at > 0 && probe->tokens[at - 1] != mark)
         at--;
     if (at == 0 || at > full->n_tokens ||
-        memcmp(stub->tokens, full->tokens, at * sizeof *stub->tokens) != 0)
+        memcmp(probe->tokens, full->tokens, at * sizeof *probe->tokens) != 0)
         return SIZE_MAX;
     return at - 1;
 }
@@ -274,14 +274,14 @@ static jl_status replay(jl_turns *t, const turn *known, const jl_conversation *c
     jl_chat_options o = chat_options(options);
     jl_chat_prompt head = {0};
     jl_chat_prompt full = {0};
-    jl_conversation *stub;
+    jl_conversation *probe;
 
-    JL_TRY(make_stub(conv, k, &stub, err));
-    jl_status s = jl_chat_render(t->chat, stub, &o, &full, err);
+    JL_TRY(make_probe(conv, k, &probe, err));
+    jl_status s = jl_chat_render(t->chat, probe, &o, &full, err);
     if (s == JL_OK) {
-        jl_conversation_truncate(stub, 2);
+        jl_conversation_truncate(probe, 2);
         o.no_generation_prompt = true;
-        s = jl_chat_render(t->chat, stub, &o, &head, err);
+        s = jl_chat_render(t->chat, probe, &o, &head, err);
     }
     if (s == JL_OK) {
         const bool calls = jl_conversation_at(conv, k - 1)->n_calls > 0;
@@ -291,7 +291,7 @@ static jl_status replay(jl_turns *t, const turn *known, const jl_conversation *c
     }
     jl_chat_prompt_free(&head);
     jl_chat_prompt_free(&full);
-    jl_conversation_destroy(stub);
+    jl_conversation_destroy(probe);
     return s;
 }
 
