@@ -1,7 +1,6 @@
 /* Reads the kinds of cores. */
 #include "base/topology.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/cpu_list.h"
 #include "base/sysfile.h"
+#include "base/thread.h"
 #include "joule/sys.h"
 
 #if defined(__APPLE__)
@@ -274,8 +274,6 @@ void jl_topology_read(jl_topology *out)
 }
 
 static jl_topology machine;
-static pthread_once_t machine_once = PTHREAD_ONCE_INIT;
-
 static void read_once(void)
 {
     jl_topology_read(&machine);
@@ -283,7 +281,9 @@ static void read_once(void)
 
 const jl_topology *jl_topology_machine(void)
 {
-    pthread_once(&machine_once, read_once);
+    static jl_once once = JL_ONCE_INIT;
+
+    jl_once_call(&once, read_once);
     return &machine;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "act.h"
 #include "backend/cpu/kernels.h"
 #include "base/cpu.h"
 #include "quant/quant.h"
@@ -45,7 +46,6 @@ static void *need(size_t n_bytes)
 static void problem_new(problem *p, jl_type type, const size_t shape[3])
 {
     const size_t group = jl_type_get((uint32_t)type)->group_rows;
-    const bool wide = jl_type_get((uint32_t)type)->act_block == JL_ACT_WIDE;
     const size_t rows = (shape[0] + group - 1) / group * group;
     const size_t n = shape[1];
     const size_t cols = shape[2];
@@ -61,12 +61,7 @@ static void problem_new(problem *p, jl_type type, const size_t shape[3])
     jl_fill_random_rows(type, 7, 0, 0.5f, p->w, n, rows);
     for (size_t i = 0; i < cols * n; i++)
         p->x[i] = (float)(int32_t)(jl_random_u64(3, i) >> 32) * 0x1p-31f;
-    for (size_t c = 0; c < cols; c++) {
-        const size_t n_d = jl_act_blocks(type, n);
-        (wide ? jl_act_quantize_wide : jl_act_quantize)(p->x + c * n, n, p->q + c * n,
-                                                       p->d + c * n_d,
-                                                       p->sum + c * jl_act_sums(type, n));
-    }
+    act_rows(type, p->x, n, cols, p->q, p->d, p->sum);
     p->args = (jl_mm_args){.w = p->w, .w_stride = stride, .n_rows = rows, .n_in = n, .q = p->q,
                            .d = p->d, .sum = p->sum, .x = p->x, .n_cols = cols, .y = p->expected,
                            .y_stride = rows};

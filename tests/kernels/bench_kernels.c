@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "act.h"
 #include "backend/cpu/kernels.h"
 #include "base/cpu.h"
 #include "base/mem.h"
@@ -63,9 +64,7 @@ static void decode_task(void *ctx, int ith, int nth)
 static void bench_init(bench *b, const jl_cpu_kernels *k, jl_type type, size_t n_rows,
                        size_t n_cols)
 {
-    const bool wide = jl_type_get((uint32_t)type)->act_block == JL_ACT_WIDE;
     const size_t blocks = N_IN / 32; /* enough for both kinds of activations */
-    const size_t n_d = jl_act_blocks(type, N_IN);
     float *x = jl_map_anon(n_cols * N_IN * sizeof *x);
     int8_t *q = jl_map_anon(n_cols * N_IN);
     float *d = jl_map_anon(n_cols * blocks * sizeof *d);
@@ -80,9 +79,7 @@ static void bench_init(bench *b, const jl_cpu_kernels *k, jl_type type, size_t n
         memcpy(w + r * b->row_bytes, w + r % 64 * b->row_bytes, b->row_bytes);
     for (size_t i = 0; i < n_cols * N_IN; i++)
         x[i] = (float)((i * 7919) % 2001) * 1e-3f - 1.0f;
-    for (size_t c = 0; c < n_cols; c++)
-        (wide ? jl_act_quantize_wide : jl_act_quantize)(
-            x + c * N_IN, N_IN, q + c * N_IN, d + c * n_d, sum + c * jl_act_sums(type, N_IN));
+    act_rows(type, x, N_IN, n_cols, q, d, sum);
     b->scratch = jl_map_anon(2 * k->mm_scratch);
     b->args = (jl_mm_args){
         .w = w, .w_stride = b->row_bytes, .n_rows = n_rows, .n_in = N_IN, .q = q, .d = d,

@@ -1,6 +1,7 @@
 /* Matrix products of every weight type and instruction set against the scalar definition, bit by
  * bit: tile tails in all three dimensions, gathered columns, strides, extremes, and the bytes
  * around every buffer. */
+#include "act.h"
 #include "kernels/kcheck.h"
 #include "quant/quant.h"
 
@@ -47,7 +48,6 @@ static void fill_activations(const mm_case *c, mm_buffers *b, size_t n_act)
     const size_t n = n_act * c->n_in;
     float *x = kbuf_open(&b->x, n * sizeof *x, sizeof *x, c->place);
     int8_t *q = kbuf_open(&b->q, n, 1, c->place);
-    const bool wide = jl_type_get((uint32_t)c->type)->act_block == JL_ACT_WIDE;
     const size_t n_d = jl_act_blocks(c->type, c->n_in);
     const size_t n_sum = jl_act_sums(c->type, c->n_in);
     float *d = kbuf_open(&b->d, n_act * n_d * sizeof *d, sizeof *d, c->place);
@@ -59,9 +59,7 @@ static void fill_activations(const mm_case *c, mm_buffers *b, size_t n_act)
         b->args.x = x;
         return;
     }
-    for (size_t i = 0; i < n_act; i++)
-        (wide ? jl_act_quantize_wide : jl_act_quantize)(x + i * c->n_in, c->n_in, q + i * c->n_in,
-                                                       d + i * n_d, sum + i * n_sum);
+    act_rows(c->type, x, c->n_in, n_act, q, d, sum);
     b->args.q = q;
     b->args.d = d;
     b->args.sum = sum;

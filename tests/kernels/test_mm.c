@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "act.h"
 #include "kernels.h"
 #include "quant/quant.h"
 #include "quant/random.h"
@@ -69,7 +70,6 @@ static void data_new(mm_data *t, const mm_case *c, rng *r)
     const size_t row_bytes = (size_t)jl_row_bytes((uint32_t)c->type, c->n_in);
     const size_t stride = row_bytes + c->pad;
     const size_t group = jl_type_get((uint32_t)c->type)->group_rows;
-    const bool wide = jl_type_get((uint32_t)c->type)->act_block == JL_ACT_WIDE;
     const size_t blocks = jl_act_blocks(c->type, c->n_in);
     const size_t sums = jl_act_sums(c->type, c->n_in);
 
@@ -87,10 +87,7 @@ static void data_new(mm_data *t, const mm_case *c, rng *r)
     int16_t *sum = (int16_t *)(void *)t->sum.at;
     fill_activation(x, ACT_ROWS * c->n_in, c->act, r);
     if (!is_float(c->type))
-        for (size_t i = 0; i < ACT_ROWS; i++)
-            (wide ? jl_act_quantize_wide : jl_act_quantize)(
-                x + i * c->n_in, c->n_in, (int8_t *)t->q.at + i * c->n_in, d + i * blocks,
-                sum + i * sums);
+        act_rows(c->type, x, c->n_in, ACT_ROWS, (int8_t *)t->q.at, d, sum);
     for (size_t i = 0; i < c->n_cols; i++)
         t->cols[i] = (uint32_t)rng_below(r, ACT_ROWS);
 

@@ -140,6 +140,23 @@ static inline void cpu_act_bind(const cpu_act *act, jl_type type, size_t n_in, s
     mm->sum = act->sum + row * jl_act_sums(type, n_in);
 }
 
+/* The same for what jl_cpu_act_rows has quantised, from its first row on. */
+static inline void cpu_act_bind_input(const cpu_backend *c, jl_type type, size_t n_in,
+                                      jl_mm_args *mm)
+{
+    const bool wide = cpu_act_of(type) == CPU_ACT_WIDE;
+
+    cpu_act_bind(wide ? &c->act_wide : &c->act, type, n_in, 0, mm);
+}
+
+/* Quantises n values in wide blocks as row `row` of act. */
+static inline void cpu_act_row_wide(const cpu_backend *c, const float *x, size_t n,
+                                    const cpu_act *act, size_t row)
+{
+    c->k.act_quantize_wide(x, n, act->q + row * n, act->d + row * jl_act_blocks(JL_TYPE_JQ4, n),
+                           act->sum + row * jl_act_sums(JL_TYPE_JQ4, n));
+}
+
 /* ops_vec.c */
 void jl_cpu_embed(jl_backend *be, const jl_tensor *w, const int32_t *ids, float scale,
                   const jl_tensor *y);

@@ -17,8 +17,6 @@ static void act_rows(void *ctx, int ith, int nth)
     const mm_ctx *m = ctx;
     const cpu_backend *c = m->c;
     const size_t n = m->x->ne[0];
-    const size_t n_d = jl_act_blocks(JL_TYPE_JQ4, n);
-    const size_t n_sum = jl_act_sums(JL_TYPE_JQ4, n);
     const jl_range rows = jl_split(m->x->ne[1], 1, ith, nth);
 
     for (size_t t = rows.begin; t < rows.end; t++) {
@@ -27,8 +25,7 @@ static void act_rows(void *ctx, int ith, int nth)
             c->k.act_quantize(x, n, c->act.q + t * n, c->act.d + t * (n / 32),
                               c->act.sum + t * (n / 16));
         if (m->act_kinds & CPU_ACT_WIDE)
-            c->k.act_quantize_wide(x, n, c->act_wide.q + t * n, c->act_wide.d + t * n_d,
-                                  c->act_wide.sum + t * n_sum);
+            cpu_act_row_wide(c, x, n, &c->act_wide, t);
     }
 }
 
@@ -56,8 +53,7 @@ static void mm_rows(const mm_ctx *m, const jl_matmul_out *out, size_t row, size_
         .y_stride = out->y.row_bytes / sizeof(float),
         .scratch = cpu_mm_scratch(m->c, ith),
     };
-    cpu_act_bind(cpu_act_of(w->type) == CPU_ACT_WIDE ? &m->c->act_wide : &m->c->act, w->type,
-                 w->ne[0], 0, &a);
+    cpu_act_bind_input(m->c, w->type, w->ne[0], &a);
     m->c->k.mm[w->type](&a);
 }
 

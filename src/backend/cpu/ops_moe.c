@@ -159,14 +159,6 @@ static void mm_rows(const moe_ctx *m, const jl_tensor *w, uint32_t expert, uint3
     m->c->k.mm[w->type](mm);
 }
 
-static void bind_input(const moe_ctx *m, jl_type type, jl_mm_args *mm)
-{
-    const cpu_backend *c = m->c;
-
-    cpu_act_bind(cpu_act_of(type) == CPU_ACT_WIDE ? &c->act_wide : &c->act, type, m->gate->ne[0], 0,
-                 mm);
-}
-
 /* h = gelu(gate) * up for rows [row, row + n_rows) of one expert, all its tokens; quantised if down
  * wants blocks of 32, which never reach over the border of a piece. */
 static void gate_up_rows(const moe_ctx *m, uint32_t expert, uint32_t row, uint32_t n_rows, int ith)
@@ -186,10 +178,10 @@ static void gate_up_rows(const moe_ctx *m, uint32_t expert, uint32_t row, uint32
     };
 
     mm.y = gate;
-    bind_input(m, m->gate->type, &mm);
+    cpu_act_bind_input(c, m->gate->type, m->gate->ne[0], &mm);
     mm_rows(m, m->gate, expert, row, &mm);
     mm.y = up;
-    bind_input(m, m->up->type, &mm);
+    cpu_act_bind_input(c, m->up->type, m->up->ne[0], &mm);
     mm_rows(m, m->up, expert, m->up_row + row, &mm);
 
     const bool quantise = cpu_act_of(m->a->down->type) == CPU_ACT_32;
@@ -234,15 +226,11 @@ static void h_rows(void *ctx, int ith, int nth)
 {
     const moe_ctx *m = ctx;
     const cpu_backend *c = m->c;
-    const size_t n = m->n_ff;
-    const size_t n_d = jl_act_blocks(JL_TYPE_JQ4, n);
-    const size_t n_sum = jl_act_sums(JL_TYPE_JQ4, n);
     const size_t n_rows = c->expert_start[m->a->down->ne[2]];
     const jl_range rows = jl_split(n_rows, 1, ith, nth);
 
     for (size_t i = rows.begin; i < rows.end; i++)
-        c->k.act_quantize_wide(c->h + i * n, n, c->act_h.q + i * n, c->act_h.d + i * n_d,
-                              c->act_h.sum + i * n_sum);
+        cpu_act_row_wide(c, c->h + i * m->n_ff, m->n_ff, &c->act_h, i);
 }
 
 static void down_rows(const moe_ctx *m, uint32_t row, uint32_t n_rows, int ith)

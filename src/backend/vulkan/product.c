@@ -38,7 +38,7 @@ unsigned jl_vk_act_kind(jl_type type)
 {
     if (type == JL_TYPE_F32 || type == JL_TYPE_F16 || type == JL_TYPE_BF16)
         return 0;
-    return type == JL_TYPE_JQ4 ? JL_VK_ACT_WIDE : JL_VK_ACT_32;
+    return jl_type_get((uint32_t)type)->act_block == JL_ACT_WIDE ? JL_VK_ACT_WIDE : JL_VK_ACT_32;
 }
 
 static push arguments(jl_vk *v, const jl_vk_product *p)

@@ -114,7 +114,7 @@ typedef struct {
     jl_vk_memory readback;
     jl_vk_memory scratch; /* one allocation holds everything below */
     jl_vk_act act;        /* [n_tokens][n_in] in blocks of 32 */
-    jl_vk_act act_wide;     /* the same in wide blocks */
+    jl_vk_act act_wide;   /* the same in wide blocks */
     VkDeviceAddress router;  /* F32 [n_tokens][n_expert] */
     VkDeviceAddress partial; /* split attention */
     uint64_t partial_bytes;

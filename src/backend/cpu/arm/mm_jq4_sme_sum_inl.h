@@ -103,19 +103,21 @@ ALWAYS void rest_sums(const int8_t *w, const int8_t *q, size_t n, size_t vl) STR
         }                                                                                          \
     } while (0)
 
-/* ZA to memory. */
-ALWAYS void store_sums(int32_t *out, size_t vl) STREAMING
-{
-#define RUN(groups, at, v)                                                                         \
+/* A statement for ALL_GROUPS: groups from slice v on, `at` in memory, what else they read. */
+#define RUN_GROUPS(groups, at, v, ...)                                                             \
     do {                                                                                           \
         register uint32_t slice __asm__("w8") = v;                                                 \
         __asm__ volatile(groups                                                                    \
                          :                                                                         \
-                         : [slice] "r"(slice), [p] "r"(at), [count] "Uph"(all)                     \
+                         : [slice] "r"(slice), [p] "r"(at),                                        \
+                           [count] "Uph"(svptrue_c32()) __VA_ARGS__                                \
                          : GROUP_REGISTERS);                                                       \
     } while (0)
-    const svcount_t all = svptrue_c32();
 
+/* ZA to memory. */
+ALWAYS void store_sums(int32_t *out, size_t vl) STREAMING
+{
+#define RUN(groups, at, v) RUN_GROUPS(groups, at, v, )
     ALL_GROUPS(RUN, PUT4, out, vl);
 #undef RUN
 }
@@ -123,17 +125,7 @@ ALWAYS void store_sums(int32_t *out, size_t vl) STREAMING
 /* One segment onto the chains, which are in ZA. */
 ALWAYS void add_segment(const int32_t *sums, svfloat32_t d0, svfloat32_t d1, size_t vl) STREAMING
 {
-#define RUN(groups, at, v)                                                                         \
-    do {                                                                                           \
-        register uint32_t slice __asm__("w8") = v;                                                 \
-        __asm__ volatile(groups                                                                    \
-                         :                                                                         \
-                         : [slice] "r"(slice), [p] "r"(at), [count] "Uph"(all), [d0] "x"(d0),      \
-                           [d1] "x"(d1)                                                            \
-                         : GROUP_REGISTERS);                                                       \
-    } while (0)
-    const svcount_t all = svptrue_c32();
-
+#define RUN(groups, at, v) RUN_GROUPS(groups, at, v, , [d0] "x"(d0), [d1] "x"(d1))
     ALL_GROUPS(RUN, CHAINS4, sums, vl);
 #undef RUN
 }

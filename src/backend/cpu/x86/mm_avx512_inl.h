@@ -270,12 +270,12 @@ ALWAYS __m512 gemv_step(const mm_format *f, const mm_quads *w, const mm_scale *s
     return f->has_min ? add_min(f->halves, s, sum, da, acc) : acc;
 }
 
-/* Brings what the rows need AHEAD bytes after `at` to at + n_bytes to the first-level cache, a line
- * at a time: hardware prefetchers lose 16 streams that advance by fractions of a line. Past the end
- * of a row is the next one of its lane. */
+/* Brings what the rows need AHEAD bytes later to the first-level cache: hardware prefetchers lose
+ * 16 streams that advance by fractions of a line. Past the end of a row is the next one of its
+ * lane. */
 ALWAYS void prefetch_rows(const row_set *rows, size_t at, size_t n_bytes)
 {
-    for (size_t o = 0; o < n_bytes && (n_bytes >= 64 || at % 64 < n_bytes); o += 64)
+    for (size_t o = 0; o < n_bytes; o += 64)
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++)
             _mm_prefetch((const char *)row_at(rows, i, at + o + AHEAD), _MM_HINT_T0);
@@ -293,7 +293,8 @@ ALWAYS __m512 gemv16_any(const mm_format *f, const row_set *rows, const mm_col *
     for (size_t b = 0; b < n_blocks; b += (size_t)f->per) {
         const size_t at = b / (size_t)f->per * f->bytes;
         mm_head h;
-        prefetch_rows(rows, at, f->bytes);
+        if (f->bytes >= 64 || at % 64 < f->bytes)
+            prefetch_rows(rows, at, f->bytes);
         f->head(rows, at, &h);
 #pragma GCC unroll 8
         for (int ib = 0; ib < f->per; ib++) {

@@ -3,7 +3,7 @@
  * One column: a vector holds 64 bytes of codes of one row, which are 4 blocks of 32 side by side:
  * the low nibbles are the first halves of the blocks, the high ones the second. So nothing is put
  * together from several rows before the products are made, and the sums of 16 rows are transposed
- * once for 4 blocks: 37 GB/s in cache where the quads of mm_avx512_inl.h give 25 (Zen 4). */
+ * once for 4 blocks: 33 GB/s in cache where the quads of mm_avx512_inl.h give 25 (Zen 4). */
 #ifndef JL_BACKEND_CPU_X86_MM_XS_AVX512_INL_H
 #define JL_BACKEND_CPU_X86_MM_XS_AVX512_INL_H
 

@@ -176,15 +176,17 @@ static inline void act_block_wide(const float *x, size_t n, int8_t *q, float *d,
     const float id = amax > 0.0f ? 127.0f / amax : 0.0f;
     const bool usable = bits < 0x7f800000 && id <= 3.402823466e+38f;
 
-    for (size_t i = 0; i < n; i += 32) {
-        const bool first = i % JL_ACT_WIDE_SUM == 0;
-        int16_t *total = sum + i / JL_ACT_WIDE_SUM;
-        __m256 v[4];
-        int16_t part[2];
-        for (size_t j = 0; j < 4; j++)
-            v[j] = usable ? _mm256_loadu_ps(x + i + 8 * j) : _mm256_setzero_ps();
-        store_rounded(v, usable ? id : 0.0f, q + i, part);
-        *total = (int16_t)((first ? 0 : *total) + part[0] + part[1]);
+    for (size_t i = 0; i < n; i += JL_ACT_WIDE_SUM) {
+        int total = 0;
+        for (size_t j = i; j < n && j < i + JL_ACT_WIDE_SUM; j += 32) {
+            __m256 v[4];
+            int16_t part[2];
+            for (size_t k = 0; k < 4; k++)
+                v[k] = usable ? _mm256_loadu_ps(x + j + 8 * k) : _mm256_setzero_ps();
+            store_rounded(v, usable ? id : 0.0f, q + j, part);
+            total += part[0] + part[1];
+        }
+        sum[i / JL_ACT_WIDE_SUM] = (int16_t)total;
     }
     *d = bits >= 0x7f800000 ? NAN : usable ? amax / 127.0f : 0.0f;
 }

@@ -47,6 +47,13 @@
 #define PER_BLOCK 8u
 #endif
 
+// blocks of 32 with one activation scale: for JQ4 those of JL_ACT_WIDE columns
+#ifdef T_JQ4
+#define ACT_BLOCKS 32u
+#else
+#define ACT_BLOCKS 1u
+#endif
+
 // the halves of 16 have scales of their own
 #if defined T_Q6_K || defined T_Q3_K || defined T_Q2_K || defined T_IQ2_XS || defined T_IQ2_S || \
     defined T_IQ1_M

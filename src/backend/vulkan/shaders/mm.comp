@@ -17,10 +17,8 @@ layout(constant_id = 0) const uint GROUPED = 0; // 1: columns are slots sorted b
 #define PITCH 65u    // of one half block of all rows or columns
 #ifdef T_JQ4
 #define JQ4 1
-#define ACT_BLOCKS 32u // blocks of 32 with one activation scale
 #else
 #define JQ4 0
-#define ACT_BLOCKS 1u
 #endif
 
 shared uvec4 ws[2u * STEP * PITCH];

@@ -12,7 +12,6 @@
 layout(local_size_x = 256) in;
 layout(constant_id = 2) const uint SLOTS = 0;
 
-#define BLOCKS 32u   // of a segment
 #define SEGMENTS 16u // at a time
 
 shared int sums[SEGMENTS * 16u];
@@ -32,8 +31,8 @@ void add_blocks(uint first, uint n, uint64_t q_at, uint at)
     u128_ptr q = u128_ptr(q_at);
 
     for (uint s = 0u; s < n; s++) {
-        const uint begin = (first + s) * BLOCKS;
-        const uint end = min(begin + BLOCKS, p.n_in / 32u);
+        const uint begin = (first + s) * ACT_BLOCKS;
+        const uint end = min(begin + ACT_BLOCKS, p.n_in / 32u);
         int sum = 0;
         for (uint ib = begin + (gl_LocalInvocationID.x >> 4); ib < end; ib += 16u) {
             block32 b;
@@ -50,7 +49,7 @@ void main()
     const uint col = gl_WorkGroupID.y;
     const uint row = gl_WorkGroupID.x * 16u + tid;
     const uint x = SLOTS == 1u ? col / p.x_div : col;
-    const uint n_segments = (p.n_in / 32u + BLOCKS - 1u) / BLOCKS;
+    const uint n_segments = (p.n_in / 32u + ACT_BLOCKS - 1u) / ACT_BLOCKS;
     const uint64_t group =
         row_address(SLOTS == 1u ? slot_expert(col) : 0u, gl_WorkGroupID.x * 16u);
     const uint at = uint(group) & 3u;
