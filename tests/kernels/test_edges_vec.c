@@ -54,6 +54,18 @@ static void call_geglu_up(const jl_cpu_kernels *k, const float *a, const float *
     k->geglu(a, y, y, n);
 }
 
+static void call_swiglu(const jl_cpu_kernels *k, const float *a, const float *b, float *y,
+                        size_t n)
+{
+    k->swiglu(a, b, y, n);
+}
+
+static void call_swiglu_up(const jl_cpu_kernels *k, const float *a, const float *b, float *y,
+                           size_t n)
+{
+    k->swiglu(a, y, y, n);
+}
+
 static void call_swiglu_gate(const jl_cpu_kernels *k, const float *a, const float *b, float *y,
                              size_t n)
 {
@@ -97,7 +109,9 @@ static const struct {
     {"geglu", call_geglu},
     {"geglu over gate", call_geglu_gate},
     {"geglu over up", call_geglu_up},
+    {"swiglu", call_swiglu},
     {"swiglu over gate", call_swiglu_gate},
+    {"swiglu over up", call_swiglu_up},
     {"softcap", call_softcap},
     {"axpy", call_axpy},
     {"rope", call_rope},

@@ -189,6 +189,55 @@ static void test_gelu_grid(void **state)
     }
 }
 
+/* SiLU over a dense grid, past both ends of exp. */
+static void test_silu_grid(void **state)
+{
+    jl_cpu_kernels tables[MAX_TABLES];
+    const size_t n_tables = bundle_tables(tables, MAX_TABLES);
+    static float x[MAX_N];
+    static float one[MAX_N];
+    static float expected[MAX_N];
+    static float got[MAX_N];
+
+    (void)state;
+    for (int part = 0; part < 64; part++) {
+        for (size_t i = 0; i < MAX_N; i++) {
+            const float at = (float)part * MAX_N + (float)i;
+            x[i] = (at / (64.0f * MAX_N) - 0.5f) * 200.0f;
+            one[i] = 1.0f;
+        }
+        tables[0].swiglu(x, one, expected, MAX_N);
+        for (size_t t = 1; t < n_tables; t++) {
+            tables[t].swiglu(x, one, got, MAX_N);
+            expect_same_floats(tables[t].name, "silu", expected, got, MAX_N);
+        }
+    }
+}
+
+/* SiLU against double. exp is at most 2^-23 off, the sum and the quotient 2^-24 each: together
+ * below 2^-22 + 2^-24. Below -88 exp(-x) stays at exp(88), so what is left is x / exp(88). */
+static void test_silu_accuracy(void **state)
+{
+    jl_cpu_kernels tables[MAX_TABLES];
+    const size_t n_tables = bundle_tables(tables, MAX_TABLES);
+    const float one = 1.0f;
+
+    (void)state;
+    for (uint64_t i = 0; i < 400000; i++) {
+        const float x = ((float)i / 200000.0f - 1.0f) * 120.0f;
+        const double exact = (double)x / (1.0 + exp(-(double)x));
+        const double bound = x < -88.0f ? fabs((double)x) / exp(88.0) * (1.0 + 0x1p-22)
+                                        : fabs(exact) * (0x1p-22 + 0x1p-24);
+        for (size_t t = 0; t < n_tables; t++) {
+            float got;
+            tables[t].swiglu(&x, &one, &got, 1);
+            if (!(fabs((double)got - exact) <= bound))
+                fail_msg("%s: silu(%a) is %a, exact %a", tables[t].name, (double)x, (double)got,
+                         exact);
+        }
+    }
+}
+
 static void test_act_quantize(void **state)
 {
     enum { N = 704 };
@@ -234,7 +283,8 @@ int main(void)
         cmocka_unit_test(test_rope_adjacent),
         cmocka_unit_test(test_axpy),     cmocka_unit_test(test_rope),
         cmocka_unit_test(test_merge),    cmocka_unit_test(test_merge_empty),
-        cmocka_unit_test(test_gelu_grid), cmocka_unit_test(test_act_quantize),
+        cmocka_unit_test(test_gelu_grid), cmocka_unit_test(test_silu_grid),
+        cmocka_unit_test(test_silu_accuracy), cmocka_unit_test(test_act_quantize),
     };
 
     return cmocka_run_group_tests_name("vec", tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* exp, tanh and GELU on 4 lanes: the operations of backend/cpu/mathf.h, in the same order. */
+/* exp, tanh, GELU and SiLU on 4 lanes: the operations of backend/cpu/mathf.h, in the same order. */
 #ifndef JL_BACKEND_CPU_ARM_MATHF_NEON_INL_H
 #define JL_BACKEND_CPU_ARM_MATHF_NEON_INL_H
 
@@ -55,6 +55,11 @@ ALWAYS float32x4_t gelu_f32x4(float32x4_t x)
     const float32x4_t cubic = vfmaq_f32(x, vmulq_n_f32(s, 0.044715f), x);
     const float32x4_t u = vmulq_n_f32(cubic, 0.79788456080286535588f);
     return vmulq_f32(vmulq_n_f32(x, 0.5f), vaddq_f32(vdupq_n_f32(1.0f), tanh_f32x4(u)));
+}
+
+ALWAYS float32x4_t silu_f32x4(float32x4_t x)
+{
+    return vdivq_f32(x, vaddq_f32(vdupq_n_f32(1.0f), exp_f32x4(vnegq_f32(x))));
 }
 
 /* 16 lanes as numerics.md counts them. */

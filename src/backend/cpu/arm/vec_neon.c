@@ -66,6 +66,16 @@ static void geglu(const float *gate, const float *up, float *y, size_t n)
         y[i] = jl_geluf(gate[i]) * up[i];
 }
 
+static void swiglu(const float *gate, const float *up, float *y, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + 4 <= n; i += 4)
+        vst1q_f32(y + i, vmulq_f32(silu_f32x4(vld1q_f32(gate + i)), vld1q_f32(up + i)));
+    for (; i < n; i++)
+        y[i] = jl_siluf(gate[i]) * up[i];
+}
+
 static void softcap(float *x, size_t n, float cap)
 {
     size_t i = 0;
@@ -106,6 +116,29 @@ static void rope(float *x, const float *cs, size_t n)
         const float b = x[i + half];
         x[i] = fmaf(a, cs[i], -(b * cs[i + half]));
         x[i + half] = fmaf(a, cs[i + half], b * cs[i]);
+    }
+}
+
+static void rope_adjacent(float *x, const float *cs, size_t n, float scale)
+{
+    const size_t half = n / 2;
+    size_t i = 0;
+
+    for (; i + 4 <= half; i += 4) {
+        float32x4x2_t ab = vld2q_f32(x + 2 * i);
+        const float32x4_t a = ab.val[0];
+        const float32x4_t b = ab.val[1];
+        const float32x4_t c = vld1q_f32(cs + i);
+        const float32x4_t s = vld1q_f32(cs + i + half);
+        ab.val[0] = vmulq_n_f32(vfmaq_f32(vnegq_f32(vmulq_f32(b, s)), a, c), scale);
+        ab.val[1] = vmulq_n_f32(vfmaq_f32(vmulq_f32(b, c), a, s), scale);
+        vst2q_f32(x + 2 * i, ab);
+    }
+    for (; i < half; i++) {
+        const float a = x[2 * i];
+        const float b = x[2 * i + 1];
+        x[2 * i] = fmaf(a, cs[i], -(b * cs[i + half])) * scale;
+        x[2 * i + 1] = fmaf(a, cs[i + half], b * cs[i]) * scale;
     }
 }
 
@@ -182,8 +215,10 @@ void jl_arm_vec_neon(jl_cpu_kernels *k)
     k->rms_norm = rms_norm;
     k->rms_norm_add = rms_norm_add;
     k->geglu = geglu;
+    k->swiglu = swiglu;
     k->softcap = softcap;
     k->axpy = axpy;
     k->rope = rope;
+    k->rope_adjacent = rope_adjacent;
     k->attn_merge = attn_merge;
 }

@@ -1,5 +1,5 @@
-/* Vectors of 8 lanes: partial loads and stores, the fixed 16-lane sum, and exp, tanh and GELU with
- * the operations of backend/cpu/mathf.h in the same order. */
+/* Vectors of 8 lanes: partial loads and stores, the fixed 16-lane sum, and exp, tanh, GELU and SiLU
+ * with the operations of backend/cpu/mathf.h in the same order. */
 #ifndef JL_BACKEND_CPU_X86_MATHF_AVX2_INL_H
 #define JL_BACKEND_CPU_X86_MATHF_AVX2_INL_H
 
@@ -101,6 +101,12 @@ ALWAYS __m256 gelu_ps(__m256 x)
     const __m256 u = _mm256_mul_ps(_mm256_set1_ps(0.79788456080286535588f), cubic);
     return _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(0.5f), x),
                          _mm256_add_ps(_mm256_set1_ps(1.0f), tanh_ps(u)));
+}
+
+ALWAYS __m256 silu_ps(__m256 x)
+{
+    const __m256 e = exp_ps(_mm256_xor_ps(x, _mm256_set1_ps(-0.0f)));
+    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
 }
 
 #endif

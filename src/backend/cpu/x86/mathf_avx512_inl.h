@@ -1,4 +1,5 @@
-/* exp, tanh and GELU on 16 lanes: the operations of backend/cpu/mathf.h, in the same order. */
+/* exp, tanh, GELU and SiLU on 16 lanes: the operations of backend/cpu/mathf.h, in the same
+ * order. */
 #ifndef JL_BACKEND_CPU_X86_MATHF_AVX512_INL_H
 #define JL_BACKEND_CPU_X86_MATHF_AVX512_INL_H
 
@@ -59,6 +60,12 @@ static inline __m512 gelu_ps(__m512 x)
     const __m512 u = _mm512_mul_ps(_mm512_set1_ps(0.79788456080286535588f), cubic);
     return _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(0.5f), x),
                          _mm512_add_ps(_mm512_set1_ps(1.0f), tanh_ps(u)));
+}
+
+static inline __m512 silu_ps(__m512 x)
+{
+    const __m512 e = exp_ps(_mm512_xor_ps(x, _mm512_set1_ps(-0.0f)));
+    return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
 }
 
 #endif

@@ -65,6 +65,15 @@ static void geglu(const float *gate, const float *up, float *y, size_t n)
     }
 }
 
+static void swiglu(const float *gate, const float *up, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        const lanes8 k = lanes_first(n - i);
+        const __m256 g = silu_ps(load_ps(gate + i, k));
+        store_ps(y + i, k, _mm256_mul_ps(g, load_ps(up + i, k)));
+    }
+}
+
 static void softcap(float *x, size_t n, float cap)
 {
     const __m256 c = _mm256_set1_ps(cap);
@@ -99,6 +108,40 @@ static void rope(float *x, const float *cs, size_t n)
         /* fmsub(a, c, t) rounds a c - t once, as fma(a, c, -t) does */
         store_ps(x + i, k, _mm256_fmsub_ps(a, c, _mm256_mul_ps(b, s)));
         store_ps(x + i + half, k, _mm256_fmadd_ps(a, s, _mm256_mul_ps(b, c)));
+    }
+}
+
+/* Four pairs (a, b) to (a c - b s, a s + b c) times scale; cs holds c, s of each pair. The addend
+ * is the rounded product, as in fma(a, c, -(b s)) and fma(a, s, b c). */
+static inline __m256 rotate_pairs(__m256 ab, __m256 cs, __m256 scale)
+{
+    const __m256 sc = _mm256_permute_ps(cs, _MM_SHUFFLE(2, 3, 0, 1));
+    const __m256 add = _mm256_mul_ps(_mm256_movehdup_ps(ab), sc);
+    return _mm256_mul_ps(_mm256_fmaddsub_ps(_mm256_moveldup_ps(ab), cs, add), scale);
+}
+
+static void rope_adjacent(float *x, const float *cs, size_t n, float scale)
+{
+    const size_t half = n / 2;
+    const __m256 vscale = _mm256_set1_ps(scale);
+
+    for (size_t i = 0; i < half; i += 8) {
+        const size_t left = 2 * (half - i);
+        const lanes8 k = lanes_first(half - i);
+        const lanes8 k0 = lanes_first(left);
+        const __m256 c = load_ps(cs + i, k);
+        const __m256 s = load_ps(cs + i + half, k);
+        const __m256 lo = _mm256_unpacklo_ps(c, s); /* pairs 0, 1, 4, 5 */
+        const __m256 hi = _mm256_unpackhi_ps(c, s); /* pairs 2, 3, 6, 7 */
+        float *p = x + 2 * i;
+
+        store_ps(p, k0,
+                 rotate_pairs(load_ps(p, k0), _mm256_permute2f128_ps(lo, hi, 0x20), vscale));
+        if (left <= 8)
+            break;
+        const lanes8 k1 = lanes_first(left - 8);
+        store_ps(p + 8, k1,
+                 rotate_pairs(load_ps(p + 8, k1), _mm256_permute2f128_ps(lo, hi, 0x31), vscale));
     }
 }
 
@@ -232,8 +275,10 @@ void jl_x86_vec_avx2(jl_cpu_kernels *k)
     k->rms_norm = rms_norm;
     k->rms_norm_add = rms_norm_add;
     k->geglu = geglu;
+    k->swiglu = swiglu;
     k->softcap = softcap;
     k->axpy = axpy;
     k->rope = rope;
+    k->rope_adjacent = rope_adjacent;
     k->attn_merge = attn_merge;
 }

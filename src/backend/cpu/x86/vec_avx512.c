@@ -73,6 +73,15 @@ static void geglu(const float *gate, const float *up, float *y, size_t n)
     }
 }
 
+static void swiglu(const float *gate, const float *up, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 k = n - i >= 16 ? 0xffff : tail_mask(n - i);
+        const __m512 g = silu_ps(_mm512_maskz_loadu_ps(k, gate + i));
+        _mm512_mask_storeu_ps(y + i, k, _mm512_mul_ps(g, _mm512_maskz_loadu_ps(k, up + i)));
+    }
+}
+
 static void softcap(float *x, size_t n, float cap)
 {
     const __m512 c = _mm512_set1_ps(cap);
@@ -109,6 +118,38 @@ static void rope(float *x, const float *cs, size_t n)
         /* fmsub(a, c, t) rounds a c - t once, as fma(a, c, -t) does */
         _mm512_mask_storeu_ps(x + i, k, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
         _mm512_mask_storeu_ps(x + i + half, k, _mm512_fmadd_ps(a, s, _mm512_mul_ps(b, c)));
+    }
+}
+
+/* Eight pairs (a, b) to (a c - b s, a s + b c) times scale; cs holds c, s of each pair. The addend
+ * is the rounded product, as in fma(a, c, -(b s)) and fma(a, s, b c). */
+static inline void rotate_pairs(float *x, size_t n, __m512 cs, __m512 scale)
+{
+    const __mmask16 k = n >= 16 ? 0xffff : tail_mask(n);
+    const __m512 ab = _mm512_maskz_loadu_ps(k, x);
+    const __m512 sc = _mm512_permute_ps(cs, _MM_SHUFFLE(2, 3, 0, 1));
+    const __m512 add = _mm512_mul_ps(_mm512_movehdup_ps(ab), sc);
+    const __m512 turned = _mm512_fmaddsub_ps(_mm512_moveldup_ps(ab), cs, add);
+    _mm512_mask_storeu_ps(x, k, _mm512_mul_ps(turned, scale));
+}
+
+static void rope_adjacent(float *x, const float *cs, size_t n, float scale)
+{
+    const size_t half = n / 2;
+    const __m512 vscale = _mm512_set1_ps(scale);
+    const __m512i first =
+        _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+
+    for (size_t i = 0; i < half; i += 16) {
+        const size_t left = 2 * (half - i);
+        const __mmask16 k = half - i >= 16 ? 0xffff : tail_mask(half - i);
+        const __m512 c = _mm512_maskz_loadu_ps(k, cs + i);
+        const __m512 s = _mm512_maskz_loadu_ps(k, cs + i + half);
+
+        rotate_pairs(x + 2 * i, left, _mm512_permutex2var_ps(c, first, s), vscale);
+        if (left > 16)
+            rotate_pairs(x + 2 * i + 16, left - 16, _mm512_permutex2var_ps(c, second, s), vscale);
     }
 }
 
@@ -217,8 +258,10 @@ void jl_x86_vec_avx512(jl_cpu_kernels *k)
     k->rms_norm = rms_norm;
     k->rms_norm_add = rms_norm_add;
     k->geglu = geglu;
+    k->swiglu = swiglu;
     k->softcap = softcap;
     k->axpy = axpy;
     k->rope = rope;
+    k->rope_adjacent = rope_adjacent;
     k->attn_merge = attn_merge;
 }
