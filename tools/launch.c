@@ -16,7 +16,7 @@
 #include "opt.h"
 #include "paths.h"
 
-enum { START_S = 120, MAX_ARGS = 32 };
+enum { START_S = 600, MAX_ARGS = 32 }; /* a slow disk, or weights that are repacked */
 
 /* The options of launch that serve takes too, as they were given. */
 static void serve_args(const opts *o, const char *program, const char **argv)

@@ -12,6 +12,7 @@
 #include "hub_cli.h"
 #include "joule/sys.h"
 #include "paths.h"
+#include "repack_cli.h"
 #include "ui.h"
 
 enum { MAX_TEXT_BYTES = 1 << 30 };
@@ -41,8 +42,11 @@ static bool is_folder(const char *path)
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
-jl_status load_model(const opts *o, const char *path, load_what what, jl_model **out, jl_error *err)
+/* Opens the file; Ctrl-C leaves nothing half-written. */
+static jl_status open_model(const opts *o, const char *path, load_what what, jl_model **out,
+                            jl_error *err)
 {
+    repack_run repack;
     ui_progress progress;
     jl_model_params params = {
         .struct_size = sizeof params,
@@ -51,8 +55,27 @@ jl_status load_model(const opts *o, const char *path, load_what what, jl_model *
         .mlock = opt_on(o, OPT_MLOCK),
         .progress = on_load,
         .progress_ctx = &progress,
+        .repack = what == LOAD_VOCAB ? NULL : repack_start(&repack, o),
     };
 
+    ui_progress_start(&progress, o, "loading");
+    if (params.repack)
+        ui_catch_interrupt(NULL, NULL);
+    jl_status status = jl_model_open(path, &params, out, err);
+    if (params.repack) {
+        ui_release_interrupt();
+        repack_end(&repack);
+    }
+    ui_progress_end(&progress);
+    if (status == JL_OK && ui_interrupted) {
+        jl_model_close(*out);
+        status = tool_error(err, JL_CANCELLED, "interrupted while loading");
+    }
+    return status;
+}
+
+jl_status load_model(const opts *o, const char *path, load_what what, jl_model **out, jl_error *err)
+{
     if (!path)
         path = opt_text(o, OPT_MODEL);
     if (!path) {
@@ -77,10 +100,7 @@ jl_status load_model(const opts *o, const char *path, load_what what, jl_model *
             return made;
         path = converted;
     }
-    ui_progress_start(&progress, o, "loading");
-    const jl_status status = jl_model_open(path, &params, out, err);
-    ui_progress_end(&progress);
-    return status;
+    return open_model(o, path, what, out, err);
 }
 
 static jl_kv_type kv_type(const opts *o, opt_id id)

@@ -145,6 +145,7 @@ typedef enum {
     CMD_PULL,
     CMD_LIST,
     CMD_RM,
+    CMD_CACHE,
     CMD_CONVERT,
     CMD_SYNTH,
     CMD_DOCTOR,
@@ -249,6 +250,7 @@ int cmd_logits(const opts *o);
 int cmd_pull(const opts *o);
 int cmd_list(const opts *o);
 int cmd_rm(const opts *o);
+int cmd_cache(const opts *o);
 int cmd_convert(const opts *o);
 int cmd_synth(const opts *o);
 int cmd_doctor(const opts *o);

@@ -125,7 +125,8 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_MLOCK] = FLAG("mlock", 0, NULL, ENGINE, "lock the weights in memory"),
     [OPT_PREFAULT] = FLAG("prefault", 0, NULL, ENGINE, "read all weights before starting"),
     [OPT_NO_REPACK] = FLAG("no-repack", 0, NULL, ENGINE,
-                           "accepted for llama.cpp scripts: weights are always used in place"),
+                           "use all weights as they are in the file; else those of type IQ3_S are "
+                           "brought into a faster layout once, which is kept (joule cache)"),
     [OPT_ALLOW_SWAP] = FLAG("allow-swap", 0, "no-memory-check", ENGINE,
                             "start even if the model does not fit in free memory"),
     [OPT_CPU_MASK] =
@@ -146,8 +147,9 @@ const opt_def opt_table[OPT_COUNT] = {
     [OPT_OUTPUT] = TEXT("output", 'o', NULL, OPT_T_PATH, "FILE", NULL, C(LOGITS) | C(IMATRIX),
                         "file to write: rows of n_vocab float32, little-endian (logits), or an "
                         "importance matrix in llama.cpp's GGUF format"),
-    [OPT_JSON] = FLAG("json", 0, NULL, C(INSPECT) | C(DOCTOR) | C(POWER) | C(LIST), "print JSON"),
-    [OPT_YES] = FLAG("yes", 'y', NULL, C(RM), "remove without asking"),
+    [OPT_JSON] = FLAG("json", 0, NULL, C(INSPECT) | C(DOCTOR) | C(POWER) | C(LIST) | C(CACHE),
+                      "print JSON"),
+    [OPT_YES] = FLAG("yes", 'y', NULL, C(RM) | C(CACHE), "remove without asking"),
     [OPT_SHAPE] =
         CHOICE("shape", 0, NULL,
                "gemma-4-26b-a4b|gemma-4-31b|gemma-4-12b|gemma-4-e4b|gemma-4-e2b|llama-3.1-8b|"
@@ -300,7 +302,7 @@ const opt_def opt_table[OPT_COUNT] = {
                          "say more on stderr"),
     [OPT_QUIET] =
         FLAG("quiet", 'q', NULL,
-             MODEL_CMDS | C(CONVERT) | C(SYNTH) | C(QUANTIZE) | C(PULL) | C(RM),
+             MODEL_CMDS | C(CONVERT) | C(SYNTH) | C(QUANTIZE) | C(PULL) | C(RM) | C(CACHE),
              "only results and errors"),
     [OPT_MAN] = FLAG("man", 0, NULL, C(HELP), "print the man page"),
     [OPT_OPTIONS] = FLAG("options", 0, NULL, C(HELP), "print the option table, tab separated"),
@@ -359,6 +361,14 @@ const cmd_def cmd_table[CMD_COUNT] = {
                 "With :QUANT that file and its parts go; without it all of the repository, stopped "
                 "downloads too. It asks on a terminal; elsewhere --yes is needed.",
                 "joule rm hf:unsloth/gemma-4-26B-A4B-it-GGUF:UD-IQ4_XS\n", cmd_rm},
+    [CMD_CACHE] =
+        {"cache", "list|clear", 1, "what is kept of repacked weights",
+         "Weights of type IQ3_S are brought into a layout that multiplies faster when a model is "
+         "first used (--no-repack of the other commands turns that off), and kept below the cache "
+         "folder. list prints every file: its size, its age, the tensors and the model. clear "
+         "removes them; it asks on a terminal, elsewhere --yes is needed. A program that uses one "
+         "keeps it until it ends.",
+         "joule cache list\njoule cache clear\n", cmd_cache},
     [CMD_CONVERT] = {"convert", "DIR OUT.gguf", 2, "a Hugging Face checkpoint to a GGUF file",
                      "DIR holds config.json, *.safetensors and tokenizer.json of a Gemma 4 (its "
                      "text part), Llama 3 or Mistral model. Matrices keep their type; those of AWQ "

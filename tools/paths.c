@@ -145,6 +145,11 @@ bool path_converted(const char *name, char *out, size_t cap)
            cache_folder(below, out, cap);
 }
 
+bool path_repack(char *out, size_t cap)
+{
+    return cache_folder("repack", out, cap);
+}
+
 bool path_shaders(char *out, size_t cap)
 {
     return cache_folder("shaders", out, cap);

@@ -33,6 +33,8 @@ bool path_shaders(char *out, size_t cap);
 /* Place of a model converted from a checkpoint of the Hub's cache, below XDG_CACHE_HOME. false if
  * there is no place. */
 bool path_converted(const char *name, char *out, size_t cap);
+/* Folder of repacked weights below XDG_CACHE_HOME. false if there is no place. */
+bool path_repack(char *out, size_t cap);
 /* Folder of the server's cache below XDG_CACHE_HOME. false if there is no place. */
 bool path_cache(char *out, size_t cap);
 

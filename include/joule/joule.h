@@ -34,6 +34,9 @@ typedef struct {
     /* Called while loading with the share done, 0..1; return false to stop (JL_CANCELLED). */
     bool (*progress)(void *ctx, float done);
     void *progress_ctx;
+    /* Weights that have a faster layout are brought into it once, and mapped from a folder from
+     * then on: joule/repack.h. NULL: they are used as they are. */
+    const struct jl_repack_params *repack;
 } jl_model_params;
 
 /* What a person wants to know of a model. Strings live as long as the model. */

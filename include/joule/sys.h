@@ -36,6 +36,9 @@ JL_API JL_MUST_CHECK jl_status jl_writer_write(jl_writer *w, const void *data, s
 /* n_bytes of zeros that take no disk space where the file system knows holes. */
 JL_API JL_MUST_CHECK jl_status jl_writer_hole(jl_writer *w, uint64_t n_bytes, jl_error *err);
 JL_API uint64_t jl_writer_tell(const jl_writer *w);
+/* Waits until the disk has what was written so far. Now and then, it keeps commit from waiting for
+ * gigabytes at once, and a full cache of unwritten pages from slowing down everybody else. */
+JL_API JL_MUST_CHECK jl_status jl_writer_sync(jl_writer *w, jl_error *err);
 /* The file will be its owner's alone (mode 0600), whatever the umask. Before the first write. */
 JL_API JL_MUST_CHECK jl_status jl_writer_make_private(jl_writer *w, jl_error *err);
 

@@ -148,6 +148,16 @@ jl_status jl_file_prefault(const jl_file *file, bool (*progress)(void *, float),
     return JL_OK;
 }
 
+void jl_file_release(const uint8_t *data, uint64_t n_bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)data + (uintptr_t)n_bytes) / page * page;
+
+    if (begin < end) /* posix_madvise does nothing here in glibc */
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 jl_status jl_file_lock(const jl_file *file, jl_error *err)
 {
     if (file->n_bytes == 0 || mlock(file->data, (size_t)file->n_bytes) == 0)

@@ -25,6 +25,9 @@ void jl_file_unmap(jl_file *file); /* zeroes *file; NULL is fine */
 /* Touches every page (progress 0..1 may be NULL; return false stops with JL_CANCELLED). */
 JL_MUST_CHECK jl_status jl_file_prefault(const jl_file *file, bool (*progress)(void *, float),
                                          void *ctx, jl_error *err);
+/* Gives the pages that lie whole within a piece of a mapped file back to the system; they are read
+ * again when touched. Best effort. */
+void jl_file_release(const uint8_t *data, uint64_t n_bytes);
 JL_MUST_CHECK jl_status jl_file_lock(const jl_file *file, jl_error *err); /* mlock */
 
 #endif

@@ -297,6 +297,12 @@ jl_status jl_writer_make_private(jl_writer *w, jl_error *err)
     return fchmod(w->fd, 0600) == 0 ? JL_OK : write_failed(w, errno, err);
 }
 
+jl_status jl_writer_sync(jl_writer *w, jl_error *err)
+{
+    JL_TRY(flush(w, err));
+    return !w->temp || fsync(w->fd) == 0 ? JL_OK : write_failed(w, errno, err);
+}
+
 uint64_t jl_writer_tell(const jl_writer *w)
 {
     return w->pos;

@@ -125,7 +125,7 @@ void jl_model_get_info(const jl_model *m, jl_model_info *info)
         const double share = share_used(m, t);
         info->n_params += t->n_elements;
         active += share * (double)t->n_elements;
-        bytes += share * (double)t->n_bytes;
+        bytes += share * (double)jl_model_in_use(m, t)->n_bytes;
     }
     info->n_params_active = (uint64_t)(active + 0.5);
     info->bytes_per_token = (uint64_t)(bytes + 0.5);

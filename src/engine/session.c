@@ -202,7 +202,7 @@ static jl_status measure(const jl_model *m, const jl_session_params *p, jl_memor
     JL_TRY(jl_kv_measure(m, &kc, &need, err));
     layout(&s, m, &arena);
     *out = (jl_memory){
-        .weights = jl_gguf_file_bytes(m->gguf),
+        .weights = jl_model_weight_bytes(m),
         .kv = need.cells,
         .compute = layout_act(m, p, JL_LANE_MAIN, NULL, &act) +
                    layout_act(m, p, JL_LANE_BESIDE, NULL, &act) +

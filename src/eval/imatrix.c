@@ -42,7 +42,7 @@ static const jl_gguf_tensor *tensor_of(const collector *c, const jl_tensor *w, s
 
     for (size_t i = 0; i < c->n; i++) {
         *index = i;
-        if (jl_gguf_tensor_at(c->m->gguf, i)->data == data)
+        if (jl_model_in_use(c->m, jl_gguf_tensor_at(c->m->gguf, i))->data == data)
             return jl_gguf_tensor_at(c->m->gguf, i);
     }
     return NULL;

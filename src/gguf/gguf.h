@@ -109,6 +109,8 @@ JL_MUST_CHECK jl_status jl_gguf_put_tensor(jl_gguf_writer *w, const char *name, 
 /* Bytes of the current tensor, in one or many calls; crosses to the next tensor by itself. */
 JL_MUST_CHECK jl_status jl_gguf_write_data(jl_gguf_writer *w, const void *data, uint64_t n_bytes,
                                            jl_error *err);
+/* Waits until the disk has what was written (jl_writer_sync). */
+JL_MUST_CHECK jl_status jl_gguf_writer_sync(jl_gguf_writer *w, jl_error *err);
 /* Fails with JL_INVALID if data is missing. On success the file is in place; w is freed either way.
  */
 JL_MUST_CHECK jl_status jl_gguf_writer_finish(jl_gguf_writer *w, jl_error *err);

@@ -416,6 +416,11 @@ jl_status jl_gguf_skip(jl_gguf_writer *w, bool keep, jl_error *err)
     return write_padding(w, err);
 }
 
+jl_status jl_gguf_writer_sync(jl_gguf_writer *w, jl_error *err)
+{
+    return jl_writer_sync(w->file, err);
+}
+
 jl_status jl_gguf_writer_finish(jl_gguf_writer *w, jl_error *err)
 {
     jl_status status = w->streaming ? JL_OK : write_header(w, err);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/graph.h"
+#include "model/repack.h"
 
 static char *dup_str(const jl_gguf *g, const char *key)
 {
@@ -129,7 +130,7 @@ jl_status jl_model_layer_tensor(const jl_model *m, uint32_t layer, const jl_want
     return jl_model_tensor(m, &w, out, err);
 }
 
-static jl_status load_parts(jl_model *m, const jl_model_params *params, jl_error *err)
+static jl_status load_parts(jl_model *m, jl_error *err)
 {
     const size_t n = jl_gguf_n_parts(m->gguf);
 
@@ -141,10 +142,6 @@ static jl_status load_parts(jl_model *m, const jl_model_params *params, jl_error
         /* The backend never writes to weights; jl_buffer has one pointer type for both uses. */
         m->parts[i].host = (uint8_t *)(uintptr_t)f->data;
         m->parts[i].n_bytes = f->n_bytes;
-        if (params->prefault)
-            JL_TRY(jl_file_prefault(f, params->progress, params->progress_ctx, err));
-        if (params->mlock)
-            JL_TRY(jl_file_lock(f, err));
     }
     return JL_OK;
 }
@@ -182,8 +179,11 @@ static jl_status load(jl_model *m, const char *path, const jl_model_params *para
     m->hp.n_vocab = jl_vocab_size(m->vocab);
     if (params->vocab_only)
         return JL_OK;
-    JL_TRY(load_parts(m, params, err));
-    return m->arch->load(m, err);
+    JL_TRY(load_parts(m, err));
+    JL_TRY(m->arch->load(m, err));
+    if (params->repack)
+        JL_TRY(jl_model_repack(m, path, params->repack, err));
+    return jl_model_settle(m, params, err);
 }
 
 jl_status jl_model_open(const char *path, const jl_model_params *params, jl_model **out,
@@ -208,6 +208,7 @@ void jl_model_close(jl_model *m)
     if (!m)
         return;
     jl_vocab_destroy(m->vocab);
+    jl_gguf_close(m->repacked);
     jl_gguf_close(m->gguf);
     jl_free(m->parts);
     jl_free(m->layers);

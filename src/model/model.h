@@ -68,6 +68,8 @@ struct jl_model {
     jl_gguf *gguf;
     jl_vocab *vocab;
     jl_buffer *parts; /* [n_parts] the mapped file parts */
+    jl_gguf *repacked; /* weights in another layout, repack.h; NULL: none */
+    jl_buffer repacked_part;
     jl_hparams hp;
     jl_layer *layers; /* [n_layer] */
     jl_tensor token_embd, output, output_norm, rope_freqs;
@@ -127,6 +129,16 @@ void jl_model_override(jl_model *m, const uint8_t *data, const jl_tensor *with);
 /* Views of all weights that operations read (embeddings are read by rows, on the host): fills at
  * most cap, returns how many there are. A tensor may come twice. */
 size_t jl_model_weights(const jl_model *m, jl_tensor *out, size_t cap);
+
+/* repack.c: the tensor that is read in place of t, a tensor of the model's file: its repacked twin,
+ * or t itself. */
+const jl_gguf_tensor *jl_model_in_use(const jl_model *m, const jl_gguf_tensor *t);
+/* Bytes of the mapped files, without the tensors that repacked ones stand in for. */
+uint64_t jl_model_weight_bytes(const jl_model *m);
+
+/* resident.c: brings the weights that are used into memory, or locks them there, as params ask. */
+JL_MUST_CHECK jl_status jl_model_settle(const jl_model *m, const jl_model_params *params,
+                                        jl_error *err);
 
 /* gemma4_load.c, llama_load.c: hyperparameters and weights from the file. */
 JL_MUST_CHECK jl_status jl_gemma4_load(jl_model *m, jl_error *err);
