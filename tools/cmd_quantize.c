@@ -106,11 +106,21 @@ static bool has_budget(const opts *o)
     return opt_text(o, OPT_BUDGET) || opt_text(o, OPT_BUDGET_DECODE) || opt_is_set(o, OPT_BPW);
 }
 
+static jl_drop_by drop_by(const opts *o)
+{
+    const char *word = opt_text(o, OPT_DROP_BY);
+
+    return strcmp(word, "use") == 0    ? JL_DROP_BY_USE
+           : strcmp(word, "mean") == 0 ? JL_DROP_BY_MEAN
+                                       : JL_DROP_BY_TOTAL;
+}
+
 static jl_status make_plan(const opts *o, jl_quant_plan *plan, jl_error *err)
 {
-    jl_status s = JL_OK;
+    const uint32_t n_drop = (uint32_t)opt_int(o, OPT_DROP_EXPERTS);
+    jl_status s = n_drop ? jl_quant_plan_drop_experts(plan, n_drop, drop_by(o), err) : JL_OK;
 
-    if (has_budget(o)) {
+    if (s == JL_OK && has_budget(o)) {
         jl_quant_budget b = {.struct_size = sizeof b};
         if (opt_text(o, OPT_PLAN)) /* for what it has measured; the budget chooses the types */
             s = jl_quant_plan_load(plan, opt_text(o, OPT_PLAN), err);
@@ -118,7 +128,7 @@ static jl_status make_plan(const opts *o, jl_quant_plan *plan, jl_error *err)
             s = budget_of(o, plan, &b, err);
         if (s == JL_OK)
             s = run_budget(o, plan, &b, err);
-    } else if (o->n_args > 2) {
+    } else if (s == JL_OK && o->n_args > 2) {
         s = jl_quant_plan_set_mix(plan, o->args[2], opt_on(o, OPT_PURE), err);
     }
     if (s == JL_OK && opt_text(o, OPT_PLAN) && !has_budget(o))
@@ -215,6 +225,22 @@ static void print_each(const jl_quant_plan *plan)
     }
 }
 
+static void print_drops(const jl_quant_plan *plan)
+{
+    for (size_t i = 0; i < jl_quant_plan_drops(plan); i++) {
+        jl_quant_dropped d;
+        jl_quant_plan_drop_at(plan, i, &d);
+        if (i == 0)
+            fprintf(stderr, "%u of %u experts are dropped in each layer\n", d.n, d.n_expert);
+        fprintf(stderr, "layer %-3u", d.layer);
+        for (uint32_t k = 0; k < d.n; k++)
+            fprintf(stderr, " %u", d.experts[k]);
+        if (!isnan(d.share))
+            fprintf(stderr, "  (%.3g %% of the whole)", 100.0 * d.share);
+        fprintf(stderr, "\n");
+    }
+}
+
 static void print_plan(const opts *o, const jl_quant_plan *plan)
 {
     jl_quant_size size;
@@ -224,6 +250,7 @@ static void print_plan(const opts *o, const jl_quant_plan *plan)
     if (opt_on(o, OPT_VERBOSE))
         print_each(plan);
     print_kinds(plan);
+    print_drops(plan);
     fprintf(stderr, "%s of tensors, %.3f bits per parameter, %s read per token\n",
             ui_bytes(size.bytes, text[0]), 8.0 * (double)size.bytes / (double)size.n_params,
             ui_bytes((uint64_t)size.bytes_per_token, text[1]));
@@ -284,7 +311,8 @@ static int check_usage(const opts *o)
         return usage_error(o, "say which file to read and which to write");
     if (n_budgets > 1 || (n_budgets && o->n_args > 2))
         return usage_error(o, "give one of TYPE, --budget, --bpw and --budget-decode");
-    if (!n_budgets && o->n_args < 3 && !opt_text(o, OPT_PLAN) && o->n_rules == 0)
+    if (!n_budgets && o->n_args < 3 && !opt_text(o, OPT_PLAN) && o->n_rules == 0 &&
+        opt_int(o, OPT_DROP_EXPERTS) == 0)
         return usage_error(o, "say which type: Q4_K_M, Q8_0, ..., or --budget SIZE");
     return 0;
 }

@@ -82,6 +82,8 @@ typedef enum {
     OPT_PURE,
     OPT_PLAN,
     OPT_SAVE_PLAN,
+    OPT_DROP_EXPERTS,
+    OPT_DROP_BY,
     OPT_DRY_RUN,
     OPT_BUDGET,
     OPT_BPW,

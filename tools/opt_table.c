@@ -209,6 +209,13 @@ const opt_def opt_table[OPT_COUNT] = {
                       "a budget: its measurements, not its types"),
     [OPT_SAVE_PLAN] = TEXT("save-plan", 0, NULL, OPT_T_PATH, "FILE", NULL, C(QUANTIZE),
                            "write the plan to a file that can be edited and used with --plan"),
+    [OPT_DROP_EXPERTS] =
+        NUM("drop-experts", 0, NULL, OPT_T_INT, 0, 1 << 16, "0", C(QUANTIZE),
+            "leave out the N experts of every layer that matter least, by the --imatrix of joule "
+            "imatrix; TYPE may then be left out"),
+    [OPT_DROP_BY] = CHOICE("drop-by", 0, NULL, "total|mean|use", "total", C(QUANTIZE),
+                           "what makes an expert matter: router weight times size of the output, "
+                           "of all its tokens or their mean; or how many tokens use it"),
     [OPT_DRY_RUN] = FLAG("dry-run", 0, NULL, C(QUANTIZE), "print the plan and stop"),
     [OPT_BUDGET] = TEXT("budget", 0, NULL, OPT_T_TEXT, "SIZE", NULL, C(QUANTIZE),
                         "choose the types by measurement so that the file has at most this size: "
@@ -429,13 +436,14 @@ const cmd_def cmd_table[CMD_COUNT] = {
          "not numbers are refused.",
          "joule quantize model-bf16.gguf model-q4.gguf Q4_K_M --imatrix model.imatrix\n"
          "joule quantize model-bf16.gguf small.gguf --budget 13.4GB -f text.txt --save-plan plan\n"
-         "joule quantize model-bf16.gguf out.gguf Q4_K --tensor-type 'attn_v|ffn_down=Q6_K'\n",
+         "joule quantize model-bf16.gguf out.gguf Q4_K --tensor-type 'attn_v|ffn_down=Q6_K'\n"
+         "joule quantize moe.gguf less.gguf --drop-experts 32 --imatrix moe.imatrix\n",
          cmd_quantize},
     [CMD_IMATRIX] =
         {"imatrix", "", 0, "importance of every matrix's columns",
          "Runs the text of -f and writes the mean squares of what each matrix is multiplied with, "
-         "for experts over the tokens that were routed to them; a warning names experts that no "
-         "token reached. The file is llama.cpp's GGUF format.",
+         "for experts over the tokens that were routed to them, and what each expert adds to them; "
+         "a warning names experts that no token reached. The file is llama.cpp's GGUF format.",
          "joule imatrix -m model-bf16.gguf -f text.txt -o model.imatrix\n", cmd_imatrix},
     [CMD_SERVE] = {"serve", "", 0, "answer HTTP clients: OpenAI, Anthropic and Ollama APIs",
                    "Prints its address and serves until Ctrl-C. Conversations that come back are "

@@ -42,8 +42,8 @@ JL_API JL_MUST_CHECK jl_status jl_quant_plan_set_mix(jl_quant_plan *plan, const 
  * none does. */
 JL_API JL_MUST_CHECK jl_status jl_quant_plan_set_rule(jl_quant_plan *plan, const char *rule,
                                                       jl_error *err);
-/* Plan files: lines "TYPE NAME", # starts a comment. Loading sets the types of the tensors it
- * names; a name or type that does not exist is refused with its line. */
+/* Plan files: lines "TYPE NAME" and "drop ..." (below), # starts a comment. Loading sets the types
+ * of the tensors it names; a name or type that does not exist is refused with its line. */
 JL_API JL_MUST_CHECK jl_status jl_quant_plan_load(jl_quant_plan *plan, const char *path,
                                                   jl_error *err);
 JL_API JL_MUST_CHECK jl_status jl_quant_plan_save(const jl_quant_plan *plan, const char *path,
@@ -51,6 +51,24 @@ JL_API JL_MUST_CHECK jl_status jl_quant_plan_save(const jl_quant_plan *plan, con
 /* Gives matrices whose rows do not fit their type's blocks another one: the smallest with blocks of
  * 32 whose measured error is no larger than that of the wanted type on the same values. */
 JL_API JL_MUST_CHECK jl_status jl_quant_plan_settle(jl_quant_plan *plan, jl_error *err);
+
+/* What makes an expert matter: router weight times norm of the output, summed over the tokens that
+ * were routed to it, or their mean; or the number of those tokens. */
+typedef enum { JL_DROP_BY_TOTAL = 0, JL_DROP_BY_MEAN, JL_DROP_BY_USE } jl_drop_by;
+/* Leaves out the n experts of each layer that matter least. The imatrix must be one of joule
+ * imatrix. As many stay as a token uses, or more; else JL_INVALID, which says how many can go.
+ * Before the types are chosen. A plan file keeps the choice: lines
+ * "drop blk.LAYER EXPERT,EXPERT,...". */
+JL_API JL_MUST_CHECK jl_status jl_quant_plan_drop_experts(jl_quant_plan *plan, uint32_t n,
+                                                          jl_drop_by by, jl_error *err);
+typedef struct {
+    uint32_t layer;
+    uint32_t n, n_expert;    /* dropped, of how many */
+    const uint32_t *experts; /* [n] ascending, the plan's */
+    double share;            /* of the layer's whole that they had; NAN: not known */
+} jl_quant_dropped;
+JL_API size_t jl_quant_plan_drops(const jl_quant_plan *plan); /* layers that lose experts */
+JL_API void jl_quant_plan_drop_at(const jl_quant_plan *plan, size_t i, jl_quant_dropped *out);
 
 JL_API size_t jl_quant_plan_length(const jl_quant_plan *plan);
 JL_API void jl_quant_plan_entry(const jl_quant_plan *plan, size_t i, jl_quant_entry *out);

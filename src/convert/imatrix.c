@@ -100,6 +100,33 @@ jl_status jl_imatrix_values(const jl_imatrix *m, const jl_gguf_tensor *tensor, f
     return JL_OK;
 }
 
+static bool has_experts(const jl_gguf_tensor *t, const jl_gguf_tensor *down)
+{
+    return t && t->type == JL_TYPE_F32 && t->n_elements == down->ne[2];
+}
+
+jl_status jl_imatrix_experts(const jl_imatrix *m, const jl_gguf_tensor *down, jl_drop_by by,
+                             double *out, jl_error *err)
+{
+    const jl_gguf_tensor *counts = find(m, down->name, "counts");
+    const jl_gguf_tensor *sums = by == JL_DROP_BY_USE ? counts : find(m, down->name, "saliency");
+
+    if (!has_experts(counts, down) || !has_experts(sums, down))
+        return jl_fail(err, JL_FORMAT,
+                       "importance matrix: nothing usable about the %llu experts of %s; it was "
+                       "made for another model, or by another program: make it with joule imatrix",
+                       (unsigned long long)down->ne[2], down->name);
+    for (uint64_t e = 0; e < down->ne[2]; e++) {
+        const double count = (double)load(counts, e);
+        const double sum = (double)load(sums, e);
+        if (!(count >= 0.0) || !(sum >= 0.0) || isinf(count) || isinf(sum))
+            return jl_fail(err, JL_FORMAT, "importance matrix: %s holds %g, no usable number",
+                           sums->name, count >= 0.0 && !isinf(count) ? sum : count);
+        out[e] = count == 0.0 ? 0.0 : by == JL_DROP_BY_MEAN ? sum / count : sum;
+    }
+    return JL_OK;
+}
+
 static jl_status put_meta(jl_gguf_writer *w, const jl_imatrix_source *source, jl_error *err)
 {
     JL_TRY(jl_gguf_put_str(w, "general.type", "imatrix", 7, err));
@@ -121,11 +148,16 @@ static jl_status put_entries(jl_gguf_writer *w, const jl_imatrix_entry *entries,
         JL_TRY(jl_gguf_put_tensor(w, name, JL_TYPE_F32, sums_ne, 2, err));
         snprintf(name, sizeof name, "%s.counts", entries[i].name);
         JL_TRY(jl_gguf_put_tensor(w, name, JL_TYPE_F32, counts_ne, 2, err));
+        snprintf(name, sizeof name, "%s.saliency", entries[i].name);
+        if (entries[i].saliency)
+            JL_TRY(jl_gguf_put_tensor(w, name, JL_TYPE_F32, counts_ne, 2, err));
     }
     for (size_t i = 0; i < n; i++) {
         const jl_imatrix_entry *e = &entries[i];
         JL_TRY(jl_gguf_write_data(w, e->sums, e->n_in * e->n_mat * sizeof *e->sums, err));
         JL_TRY(jl_gguf_write_data(w, e->counts, e->n_mat * sizeof *e->counts, err));
+        if (e->saliency)
+            JL_TRY(jl_gguf_write_data(w, e->saliency, e->n_mat * sizeof *e->saliency, err));
     }
     return JL_OK;
 }

@@ -62,14 +62,20 @@ static bool is_matrix(const jl_gguf_tensor *t, const jl_quant_item *item)
            strcmp(item->kind, "per_layer_model_proj") != 0 && !strstr(item->kind, "norm");
 }
 
-static uint32_t arch_u32(const jl_gguf *g, const char *key)
+void jl_quant_arch_key(const jl_gguf *g, const char *name, char out[JL_QUANT_KEY])
 {
     jl_str arch = {0};
-    char text[160];
-    uint64_t value = 0;
 
     jl_gguf_get_str(g, "general.architecture", &arch);
-    snprintf(text, sizeof text, "%.*s.%s", (int)(arch.len < 64 ? arch.len : 64), arch.ptr, key);
+    snprintf(out, JL_QUANT_KEY, "%.*s.%.80s", (int)(arch.len < 64 ? arch.len : 64), arch.ptr, name);
+}
+
+static uint32_t arch_u32(const jl_gguf *g, const char *key)
+{
+    char text[JL_QUANT_KEY];
+    uint64_t value = 0;
+
+    jl_quant_arch_key(g, key, text);
     return jl_gguf_get_u64(g, text, 0, &value) && value <= UINT32_MAX ? (uint32_t)value : 0;
 }
 
@@ -126,9 +132,12 @@ void jl_quant_plan_close(jl_quant_plan *p)
 {
     if (!p)
         return;
-    for (size_t i = 0; p->items && i < p->n; i++)
+    for (size_t i = 0; p->items && i < p->n; i++) {
         jl_free(p->items[i].importance);
+        jl_free(p->items[i].gathered);
+    }
     jl_free(p->items);
+    jl_quant_free_drops(p);
     jl_imatrix_close(p->imatrix);
     jl_gguf_close(p->gguf);
     jl_free(p);
@@ -268,10 +277,14 @@ jl_status jl_quant_plan_load(jl_quant_plan *plan, const char *path, jl_error *er
         char *next = line + n + 1;
         line[n] = 0;
         line[strcspn(line, "#")] = 0;
-        s = load_line(plan, line, ++number, err);
+        number++;
+        s = jl_quant_is_drop(line) ? jl_quant_read_drop(plan, line, number, err)
+                                   : load_line(plan, line, number, err);
         line = next;
     }
     jl_free(text);
+    if (s == JL_OK && plan->n_drops && !plan->dropped)
+        s = jl_quant_apply_drops(plan, err);
     return s;
 }
 
@@ -288,6 +301,11 @@ static jl_status put_plan(const jl_quant_plan *plan, jl_writer *w, const char *c
 
     snprintf(line, sizeof line, "# %.480s", comment);
     JL_TRY(put_line(w, line, err));
+    for (size_t i = 0; i < plan->n_drops; i++) {
+        char drop[JL_QUANT_DROP_LINE];
+        jl_quant_drop_line(&plan->drops[i], drop);
+        JL_TRY(put_line(w, drop, err));
+    }
     for (size_t i = 0; i < plan->n; i++) {
         const jl_quant_item *item = &plan->items[i];
         if (!item->matrix)

@@ -14,6 +14,9 @@
 enum { SLICE_VALUES = 1 << 22, MAX_THREADS = 256, SAMPLE_ROWS = 5,
        MAX_GROUP = 16 /* rows stored together */ };
 
+/* Ids of the experts that are gone, layer after layer, as many of each. */
+#define DROPPED_KEY "joule.dropped_experts"
+
 typedef struct {
     const jl_quant_plan *plan;
     const jl_quant_write_params *params;
@@ -67,7 +70,7 @@ static void quantize_rows(void *ctx, int ith, int nth)
     float *x = t->job->rows + (uint64_t)ith * t->job->longest * MAX_GROUP;
 
     for (size_t r = part.begin; r < part.end; r += group) {
-        const uint64_t row = t->first + r;
+        const uint64_t row = jl_quant_source_row(t->item, t->first + r);
         const uint8_t *src = tensor->data + row * from_bytes;
         const float *importance =
             t->item->importance ? t->item->importance + row / tensor->ne[1] * n_in : NULL;
@@ -75,7 +78,7 @@ static void quantize_rows(void *ctx, int ith, int nth)
             float *to = x + i * n_in;
             jl_dequant_matrix_row(tensor->type, tensor->data, (size_t)row + i, to, (size_t)n_in);
             if (!all_finite(to, n_in))
-                note_bad(t, row + i);
+                note_bad(t, t->first + r + i);
         }
         if (t->quantizer)
             jl_quantizer_rows(t->quantizer, x, importance, t->dst + r * to_bytes, (size_t)n_in,
@@ -225,6 +228,39 @@ static bool is_own_key(const char *key)
            strcmp(key, "general.quantization_version") == 0 || strncmp(key, "split.", 6) == 0;
 }
 
+static bool is_replaced_key(const jl_quant_plan *plan, const char *key)
+{
+    char count[JL_QUANT_KEY];
+
+    if (!plan->n_drops)
+        return false;
+    jl_quant_arch_key(plan->gguf, "expert_count", count);
+    return strcmp(key, count) == 0 || strcmp(key, DROPPED_KEY) == 0;
+}
+
+/* The number of experts, and which ones are gone: a run goes on only behind the same header, and
+ * without their ids files that lost other experts would have the same one. */
+static jl_status put_experts(job *j, jl_error *err)
+{
+    const jl_quant_plan *plan = j->plan;
+    char key[JL_QUANT_KEY];
+
+    if (!plan->n_drops)
+        return JL_OK;
+    jl_quant_arch_key(plan->gguf, "expert_count", key);
+    JL_TRY(jl_gguf_put_scalar(j->writer, key, JL_GGUF_U32, &plan->n_expert, err));
+    const size_t each = plan->drops[0].n;
+    uint32_t *ids = jl_calloc(plan->n_drops * each, sizeof *ids);
+    if (!ids)
+        return jl_fail(err, JL_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < plan->n_drops; i++)
+        memcpy(ids + i * each, plan->drops[i].dropped, each * sizeof *ids);
+    const jl_status s = jl_gguf_put_array(j->writer, DROPPED_KEY, JL_GGUF_U32, ids,
+                                          plan->n_drops * each, err);
+    jl_free(ids);
+    return s;
+}
+
 static jl_status put_header(job *j, jl_error *err)
 {
     const jl_quant_plan *plan = j->plan;
@@ -232,8 +268,10 @@ static jl_status put_header(job *j, jl_error *err)
     const uint32_t version = 2; /* of the block formats, unchanged since the K-quants */
 
     for (size_t i = 0; i < jl_gguf_n_kv(plan->gguf); i++)
-        if (!is_own_key(jl_gguf_kv_at(plan->gguf, i)->key))
+        if (!is_own_key(jl_gguf_kv_at(plan->gguf, i)->key) &&
+            !is_replaced_key(plan, jl_gguf_kv_at(plan->gguf, i)->key))
             JL_TRY(jl_gguf_put_kv(j->writer, jl_gguf_kv_at(plan->gguf, i), err));
+    JL_TRY(put_experts(j, err));
     JL_TRY(jl_gguf_put_scalar(j->writer, "general.quantization_version", JL_GGUF_U32, &version,
                               err));
     JL_TRY(jl_gguf_put_scalar(j->writer, "general.file_type", JL_GGUF_U32, &kind, err));

@@ -34,15 +34,16 @@ static jl_status take_row(const jl_quant_item *item, uint64_t row, float *x, flo
                           jl_error *err)
 {
     const jl_gguf_tensor *t = item->tensor;
+    const uint64_t source = jl_quant_source_row(item, row);
 
-    jl_dequant_matrix_row(t->type, t->data, (size_t)row, x, (size_t)t->ne[0]);
+    jl_dequant_matrix_row(t->type, t->data, (size_t)source, x, (size_t)t->ne[0]);
     for (uint64_t i = 0; i < t->ne[0]; i++)
         if (!isfinite(x[i]))
             return jl_fail(err, JL_FORMAT,
                            "tensor %s, row %llu, column %llu is not a finite number", t->name,
                            (unsigned long long)row, (unsigned long long)i);
     if (item->importance)
-        memcpy(w, item->importance + row / t->ne[1] * t->ne[0], (size_t)t->ne[0] * sizeof *w);
+        memcpy(w, item->importance + source / t->ne[1] * t->ne[0], (size_t)t->ne[0] * sizeof *w);
     return JL_OK;
 }
 

@@ -296,6 +296,11 @@ jl_status jl_quant_plan_budget(jl_quant_plan *plan, jl_model *model, jl_session 
     search s = {.plan = plan, .model = model, .session = session, .budget = budget,
                 .decode = budget->bytes_per_token > 0.0};
 
+    if (session && plan->n_drops && !jl_quant_plan_is_measured(plan))
+        return jl_fail(err, JL_UNSUPPORTED,
+                       "types are measured with every expert there: make a plan with the budget "
+                       "and the text alone (--save-plan), then drop experts with --plan and the "
+                       "budget");
     s.sets = jl_calloc(plan->n, sizeof *s.sets);
     s.items = jl_calloc(plan->n, sizeof *s.items);
     const jl_status status = run_search(&s, err);

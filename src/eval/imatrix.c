@@ -1,7 +1,7 @@
 /* Collecting importance: the squares of everything that a matrix is multiplied with. The collector
  * stands between the graph and the backend: its table of operations is the backend's, but products
- * look at their input first. The input of an expert's down projection never leaves the backend, so
- * gate and up are computed a second time here, expert by expert. */
+ * look at their input first. The input and the output of an expert's down projection never leave
+ * the backend, so experts are computed a second time here, one by one. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,12 +10,14 @@
 #include "convert/imatrix.h"
 #include "engine/session.h"
 #include "eval/chunks.h"
+#include "eval/saliency.h"
 #include "joule/quantize.h"
 
 typedef struct {
     const jl_gguf_tensor *tensor;
     double *sums;  /* [n_mat][n_in] */
     double *counts; /* [n_mat] */
+    double *saliency; /* [n_mat] of an expert's down projection, else NULL */
 } entry;
 
 typedef struct {
@@ -25,7 +27,8 @@ typedef struct {
     entry *entries; /* [n_tensors] by tensor index; sums NULL: not a product's matrix so far */
     size_t n;
     /* rows of one expert */
-    jl_buffer *rows; /* x, gate, up: [n_tokens] each */
+    jl_buffer *rows; /* x, later the output; gate, up: [n_tokens] each */
+    float *weights;  /* [n_tokens] the router's */
     uint32_t max_tokens;
     jl_status status;
     jl_error err;
@@ -109,7 +112,7 @@ static jl_tensor expert_of(const jl_tensor *w, uint32_t e)
     return one;
 }
 
-/* The rows of x that go to expert e, in order, into the first rows of the buffer. */
+/* The rows of x that go to expert e, in order, into the first rows of the buffer; their weights. */
 static uint32_t gather(const collector *c, const jl_experts_args *a, uint32_t e)
 {
     const jl_tensor to = rows_view(c, 0, a->x->ne[0], c->max_tokens);
@@ -117,10 +120,12 @@ static uint32_t gather(const collector *c, const jl_experts_args *a, uint32_t e)
 
     for (uint32_t t = 0; t < a->x->ne[1]; t++) {
         const int32_t *ids = (const int32_t *)(const void *)jl_tensor_row(a->ids, t);
-        for (uint32_t k = 0; k < a->ids->ne[0]; k++)
-            if (ids[k] == (int32_t)e)
-                memcpy(jl_tensor_row(&to, n++), jl_tensor_row(a->x, t),
-                       a->x->ne[0] * sizeof(float));
+        for (uint32_t k = 0; k < a->ids->ne[0]; k++) {
+            if (ids[k] != (int32_t)e)
+                continue;
+            c->weights[n] = jl_tensor_row(a->weights, t)[k];
+            memcpy(jl_tensor_row(&to, n++), jl_tensor_row(a->x, t), a->x->ne[0] * sizeof(float));
+        }
     }
     return n;
 }
@@ -148,7 +153,32 @@ static jl_tensor activate(collector *c, jl_backend *be, const jl_experts_args *a
     }
     gate.ne[0] = up.ne[0] = a->n_ff;
     c->base->geglu(be, &gate, &up, &gate);
+    for (uint32_t t = 1; fused && t < n; t++) /* without the gaps that up left */
+        memmove(jl_tensor_row(&gate, 0) + (size_t)t * a->n_ff, jl_tensor_row(&gate, t),
+                a->n_ff * sizeof(float));
+    gate.row_bytes = a->n_ff * sizeof(float);
     return gate;
+}
+
+double jl_expert_saliency(float weight, const float *y, size_t n)
+{
+    double squares = 0.0;
+
+    for (size_t i = 0; i < n; i++)
+        squares += (double)y[i] * (double)y[i];
+    return fabs((double)weight) * sqrt(squares);
+}
+
+/* Adds what expert e adds to each of its tokens; its output takes the place of its input. */
+static void add_saliency(const collector *c, jl_backend *be, const jl_experts_args *a, uint32_t e,
+                         const jl_tensor *h, double *sum)
+{
+    const jl_tensor y = rows_view(c, 0, a->x->ne[0], h->ne[1]);
+    const jl_tensor down = expert_of(a->down, e);
+
+    c->base->matmul(be, h, &(jl_matmul_out){.w = &down, .y = y}, 1);
+    for (uint32_t t = 0; t < h->ne[1]; t++)
+        *sum += jl_expert_saliency(c->weights[t], jl_tensor_row(&y, t), a->x->ne[0]);
 }
 
 static void on_experts(jl_backend *be, const jl_experts_args *a)
@@ -158,7 +188,12 @@ static void on_experts(jl_backend *be, const jl_experts_args *a)
     entry *up = a->gate_up->buf ? NULL : entry_of(c, a->up);
     entry *down = entry_of(c, a->down);
 
-    for (uint32_t e = 0; gate && down && e < (uint32_t)down->tensor->ne[2]; e++) {
+    if (down && !down->saliency) {
+        down->saliency = jl_calloc((size_t)down->tensor->ne[2], sizeof *down->saliency);
+        if (!down->saliency)
+            c->status = jl_fail(&c->err, JL_NO_MEMORY, "out of memory");
+    }
+    for (uint32_t e = 0; gate && down && down->saliency && e < (uint32_t)down->tensor->ne[2]; e++) {
         const uint32_t n = gather(c, a, e);
         const jl_tensor x = rows_view(c, 0, a->x->ne[0], n);
         if (n == 0)
@@ -171,6 +206,8 @@ static void on_experts(jl_backend *be, const jl_experts_args *a)
         const jl_tensor h = activate(c, be, a, e, n);
         for (uint32_t t = 0; t < n; t++)
             add_row(down, e, jl_tensor_row(&h, t));
+        /* one addition per token, so that no batch changes the sum */
+        add_saliency(c, be, a, e, &h, &down->saliency[e]);
     }
     c->base->experts(be, a);
 }
@@ -186,7 +223,8 @@ static jl_status start(collector *c, jl_session *s, jl_error *err)
     c->n = jl_gguf_n_tensors(s->m->gguf);
     c->max_tokens = s->params.n_ubatch;
     c->entries = jl_calloc(c->n, sizeof *c->entries);
-    if (!c->entries)
+    c->weights = jl_calloc(c->max_tokens, sizeof *c->weights);
+    if (!c->entries || !c->weights)
         return jl_fail(err, JL_NO_MEMORY, "out of memory");
     if (s->be->ops->device_bytes(s->be) > 0)
         return jl_fail(err, JL_UNSUPPORTED, "an importance matrix is gathered on the CPU");
@@ -207,8 +245,10 @@ static void stop(collector *c, jl_session *s)
     for (size_t i = 0; c->entries && i < c->n; i++) {
         jl_free(c->entries[i].sums);
         jl_free(c->entries[i].counts);
+        jl_free(c->entries[i].saliency);
     }
     jl_free(c->entries);
+    jl_free(c->weights);
 }
 
 static void ignore(void *ctx, size_t row, const float *logits)
@@ -275,7 +315,8 @@ static jl_status save(const collector *c, const jl_eval_text *text, const jl_ima
         const uint64_t n_in = e->tensor->ne[0];
         const uint64_t n_mat = e->tensor->ne[2];
         list[n++] = (jl_imatrix_entry){e->tensor->name, n_in, n_mat, narrow(e->sums, n_in * n_mat),
-                                       narrow(e->counts, n_mat)};
+                                       narrow(e->counts, n_mat),
+                                       e->saliency ? narrow(e->saliency, n_mat) : NULL};
     }
     const jl_status s = jl_imatrix_save(path, &source, list, n, err);
     jl_free(list);

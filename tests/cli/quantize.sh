@@ -38,6 +38,55 @@ exits 0 "quantize with importance" quantize "$M" "$T/b" Q3_K --pure --imatrix "$
 is "is as large as without" "$(wc -c <"$T/a")" "$(wc -c <"$T/b")"
 cmp -s "$T/a" "$T/b" && fail "but not the same" || pass "but not the same"
 
+# fewer experts: 32 of which 4 are used
+exits 0 "experts are dropped" quantize "$M" "$T/less" --drop-experts 8 --imatrix "$T/imatrix" --save-plan "$T/plan"
+grep -q "8 of 32 experts are dropped" "$T/err" && grep -q "^layer 0  *[0-9]* [0-9]" "$T/err" && pass "the table names them" ||
+    fail "the table names them" "$(cat "$T/err")"
+exits 0 "the model runs" run --raw -q -m "$T/less" -n 2 -p "Hello world"
+"$J" inspect -m "$T/less" 2>&1 | grep -q "4 of 24 experts" && pass "with 24 experts" || fail "with 24 experts"
+exits 0 "a plan that names them" quantize "$M" "$T/b" --plan "$T/plan"
+same "gives the same file, without importance" "$T/less" "$T/b"
+sed 's/^\(drop  *blk.0 \)[^#]*/\10,1,2,3,4,5,6,31/' "$T/plan" >"$T/edited"
+exits 0 "an edited plan" quantize "$M" "$T/b" --plan "$T/edited"
+grep -q "^layer 0 *0 1 2 3 4 5 6 31\$" "$T/err" && pass "is followed" || fail "is followed" "$(cat "$T/err")"
+cmp -s "$T/less" "$T/b" && fail "gives another file" || pass "gives another file"
+part=$(($(wc -c <"$T/less") * 4 / 5))
+head -c $part "$T/less" >"$T/again.partial"
+exits 0 "a run goes on with fewer experts" quantize "$M" "$T/again" --plan "$T/plan"
+grep -q "earlier run" "$T/err" && pass "and says so" || fail "and says so" "$(cat "$T/err")"
+same "with the same result" "$T/less" "$T/again"
+head -c $part "$T/b" >"$T/again.partial"
+exits 0 "the rest of a run that dropped others" quantize "$M" "$T/again" --plan "$T/plan"
+grep -q "earlier run" "$T/err" && fail "is not used" "$(cat "$T/err")" || pass "is not used"
+same "the result is right" "$T/less" "$T/again"
+"$J" quantize -q "$M" "$T/more" --drop-experts 28 --imatrix "$T/imatrix" --drop-by use Q8_0
+exits 0 "as few as a token uses" run --raw -q -m "$T/more" -n 2 -p "Hello world"
+exits 0 "a budget with fewer experts" quantize --dry-run "$M" --bpw 5 --drop-experts 8 --imatrix "$T/imatrix"
+refuses 1 "plan with the budget" "a measured budget with fewer experts" quantize --dry-run "$M" --bpw 5 -f "$T/text" --drop-experts 8 --imatrix "$T/imatrix"
+refuses 1 "at most 28" "too few left" quantize "$M" "$T/none" --drop-experts 29 --imatrix "$T/imatrix"
+refuses 1 "at most 28" "none left" quantize "$M" "$T/none" --drop-experts 32 --imatrix "$T/imatrix"
+refuses 2 "drop-experts" "a negative number" quantize "$M" "$T/none" --drop-experts -1 --imatrix "$T/imatrix"
+refuses 1 "joule imatrix" "no importance" quantize "$M" "$T/none" --drop-experts 8
+refuses 1 "no experts" "a dense model" quantize "$S" "$T/none" --drop-experts 8
+refuses 1 "line 2.*leave one" "a number and a plan" quantize "$M" "$T/none" --plan "$T/plan" --drop-experts 8 --imatrix "$T/imatrix"
+bad_drop() { # LINE PATTERN WHAT
+    echo "$1" >"$T/bad.plan"
+    refuses 1 "$2" "$3" quantize "$M" "$T/none" --plan "$T/bad.plan"
+}
+bad_drop "drop blk.0 1,32" "line 1.*0 to 31" "an expert that is not there"
+bad_drop "drop blk.0 1,1" "line 1.*different" "an expert twice"
+bad_drop "drop blk.0 one" "line 1.*0 to 31" "no number"
+bad_drop "drop blk.0" "line 1.*write drop" "no expert"
+bad_drop "drop blk.7 1" "line 1.*layer 7" "no such layer"
+bad_drop "drop layer0 1" "line 1.*write drop" "no layer"
+printf 'drop blk.0 1\ndrop blk.0 2\n' >"$T/bad.plan"
+refuses 1 "line 2.*before" "a layer twice" quantize "$M" "$T/none" --plan "$T/bad.plan"
+"$J" synth -q --shape tiny-moe --layers 2 --type Q8_0 "$T/two"
+printf 'drop blk.0 1\ndrop blk.1 2,3\n' >"$T/bad.plan"
+refuses 1 "as many" "layers that lose different numbers" quantize "$T/two" "$T/none" --plan "$T/bad.plan"
+printf 'drop blk.1 1\n' >"$T/bad.plan"
+refuses 1 "1 of 2 layers" "a layer that loses none" quantize "$T/two" "$T/none" --plan "$T/bad.plan"
+
 # budgets
 for bpw in 5; do
     exits 0 "$bpw bits per weight" quantize -q "$S" "$T/q" --bpw $bpw
