@@ -52,6 +52,9 @@ for command in "run --raw --temp 0 -p x -n 2" "bench -p 4 -n 2 -r 1" "perplexity
     exits 0 "${command%% *}" $command -m "$M"
     [ "${command%% *}" = bench ] || same "the same text without repacking" "$T/a" "$T/out"
 done
+"$J" imatrix -q -m "$M" -f "$SOURCE/README.md" -c 64 --chunks 2 -o "$T/a" --no-repack
+exits 0 "imatrix" imatrix -m "$M" -f "$SOURCE/README.md" -c 64 --chunks 2 -o "$T/b"
+same "finds the matrices by their names, too" "$T/a" "$T/b"
 is "all of them use one file" 1 "$(files)"
 
 exits 0 "list" cache list
