@@ -24,6 +24,8 @@
 #define LESS_LATE   1.15  /* or in watts, at no less speed, where the budget is used up */
 #define TRIAL_S     10.0  /* from one late trial to the next, at first, */
 #define TRIAL_RARER 1.5   /* and each time so much longer */
+#define TRIAL_SHIFT 0.012 /* of a span's energy (five units): most that a late trial may change, */
+#define TRIAL_LEAST 0.1   /* s, but it is never shorter */
 #define PROBE_S     0.02  /* busy time of a first look */
 #define CARE_FIRST  0.5   /* doubts that the duty leaves room for: while little is known, */
 #define CARE_LATER  0.15  /* and later, when the doubt is small */
@@ -308,6 +310,20 @@ static uint32_t instead(const jl_governor *g, const jl_gov_input *in, double dou
     return least != g->home && is_better(g, in, least, g->home, doubts) ? least : g->home;
 }
 
+/* How long a late trial lasts. The longer it is, the more the mean power moves: by the difference
+ * of the two settings and by the doubt about the other one. It need not last until the meter shows
+ * it: the value that does is compared with what the model expects of both settings together. */
+static double trial_length(const jl_governor *g, const jl_gov_input *in, uint32_t other)
+{
+    const promise here = promise_of(g, g->home, in, CARE_LATER);
+    const promise there = promise_of(g, other, in, CARE_LATER);
+    const double off = fabs(there.watts - here.watts) + doubt_of(g, other, there.duty);
+    const double t = TRIAL_SHIFT * 5.0 * jl_gov_unit(g) * here.watts / off;
+    const double most = dwell(g);
+
+    return t < TRIAL_LEAST ? TRIAL_LEAST : t < most ? t : most;
+}
+
 /* From time to time: is there something better? */
 static void review(jl_governor *g, const jl_gov_input *in)
 {
@@ -325,6 +341,7 @@ static void review(jl_governor *g, const jl_gov_input *in)
         if (in->t_s >= g->explore_until) { /* each one rarer than the one before */
             g->next_trial = in->t_s + g->trial_s;
             g->trial_s *= TRIAL_RARER;
+            g->next_review = in->t_s + trial_length(g, in, other);
         }
         use_setting(g, other, in->t_s);
     } else {

@@ -158,9 +158,45 @@ static int govern(course *c, bool trace)
     return changes;
 }
 
+/* The setting with another duty, at which the cold machine draws so much more. */
+static sim_setting drawing(const sim_params *p, sim_setting u, double more)
+{
+    sim_setting least = u;
+    double watts, low, speed;
+
+    least.duty = JL_GOV_DUTY_MIN;
+    sim_alone(p, &u, 0.0, 1.0, &watts, &speed);
+    sim_alone(p, &least, 0.0, 1.0, &low, &speed);
+    if (u.duty > least.duty)
+        u.duty += more * watts * (u.duty - least.duty) / (watts - low);
+    u.duty = fmin(fmax(u.duty, JL_GOV_DUTY_MIN), 1.0);
+    return u;
+}
+
+/* What a faulty driver makes of a good setting, so long after start or event. */
+static sim_setting spoiled(const sim_params *p, gov_driver driver, sim_setting u, double since)
+{
+    const double bound = fmax(5.0, 5.0 * p->period_s);
+
+    switch (driver) {
+    case GOV_LATE:
+        return since < 2.0 * bound ? drawing(p, u, -0.125) : u;
+    case GOV_SWINGS:
+        return drawing(p, u, fmod(since, 2.0 * bound) < bound ? -0.125 : 0.125);
+    case GOV_ABOVE:
+        return drawing(p, u, 0.08);
+    case GOV_CROWD:
+        u.n_fast += u.n_fast ? u.n_fast < p->n_fast : u.n_thrifty == p->n_thrifty;
+        u.n_thrifty += !u.n_fast;
+        return u;
+    default:
+        return u;
+    }
+}
+
 /* Instead of the governor one who knows the machine and its future: the best setting of the search
  * from the start, and from the moment the charger is pulled the best one afterwards. */
-static void clairvoyant(course *c, const best *after)
+static void clairvoyant(course *c, const best *after, gov_driver driver)
 {
     const double pulled = c->p.unplug_t;
     best floor;
@@ -171,8 +207,14 @@ static void clairvoyant(course *c, const best *after)
         first = search(&c->p, c->budget, bound, pulled, &floor);
         first = first.watts > 0.0 ? first : floor;
     }
-    for (int i = 0; i < c->end; i++)
-        (void)tick(c, i, i * TICK_S < pulled ? &first.use : &after->use);
+    for (int i = 0; i < c->end; i++) {
+        const double t = i * TICK_S;
+        const bool before = t < pulled;
+        const double since = before || pulled < 0.0 ? t : t - pulled;
+        const sim_setting use =
+            spoiled(&c->p, driver, before ? first.use : after->use, since);
+        (void)tick(c, i, &use);
+    }
     c->o.at_floor = after->watts > c->budget;
 }
 
@@ -194,10 +236,10 @@ gov_result gov_run(uint64_t seed, gov_driver driver, bool trace)
     int changes = 0;
 
     sim_start(&c.s, &c.p, seed);
-    if (driver == GOV_CLAIRVOYANT)
-        clairvoyant(&c, b.watts > 0.0 ? &b : &floor);
-    else
+    if (driver == GOV_GOVERNOR)
         changes = govern(&c, trace);
+    else
+        clairvoyant(&c, b.watts > 0.0 ? &b : &floor, driver);
     r.floor = r.floor_w > c.budget;
     r.said_floor = c.o.at_floor;
     r.binds = b.watts >= 0.97 * c.budget && b.duty < 0.99;

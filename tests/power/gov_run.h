@@ -18,8 +18,17 @@ typedef struct {
 } gov_result;
 
 /* Who chooses the settings: the governor; or one who knows the machine and its future, has the best
- * setting from the start and changes it at the moment the charger is pulled. */
-typedef enum { GOV_GOVERNOR, GOV_CLAIRVOYANT } gov_driver;
+ * setting from the start and changes it at the moment the charger is pulled; or the same one with a
+ * fault, which the judge must find. */
+typedef enum {
+    GOV_GOVERNOR,
+    GOV_CLAIRVOYANT,
+    GOV_LATE,   /* draws an eighth less until twice the time to settle has passed */
+    GOV_SWINGS, /* an eighth less and an eighth more in turns */
+    GOV_ABOVE,  /* 8 % more all the time: the best setting may draw 3 % less than allowed */
+    GOV_CROWD,  /* a core too many */
+    GOV_DRIVERS
+} gov_driver;
 
 gov_result gov_run(uint64_t seed, gov_driver driver, bool trace);
 
