@@ -318,7 +318,8 @@ jl_status jl_quant_read_drop(jl_quant_plan *plan, const char *line, size_t numbe
         !isspace((unsigned char)line[at]))
         return jl_fail(err, JL_FORMAT, "plan, line %zu: write drop blk.LAYER EXPERT,EXPERT,...",
                        number);
-    if (plan->n_expert == 0 || !down_of(plan, layer))
+    if (plan->n_expert == 0 || layer < 0 || (uint32_t)layer >= plan->n_layer ||
+        !down_of(plan, layer))
         return jl_fail(err, JL_FORMAT, "plan, line %zu: the model has no experts in layer %d",
                        number, layer);
     for (size_t i = 0; i < plan->n_drops; i++)

@@ -122,15 +122,15 @@ static int make_files(void **state)
     return 0;
 }
 
-static void write_less(const char *mix, uint32_t n, jl_drop_by by)
+static void write_less(const char *rule, uint32_t n, jl_drop_by by)
 {
     jl_quant_plan *plan = NULL;
     jl_error err;
 
     assert_ok(jl_quant_plan_open(model_path, imatrix_path, &plan, &err));
     assert_ok(jl_quant_plan_drop_experts(plan, n, by, &err));
-    if (mix)
-        assert_ok(jl_quant_plan_set_mix(plan, mix, true, &err));
+    if (rule)
+        assert_ok(jl_quant_plan_set_rule(plan, rule, &err));
     assert_ok(jl_quant_plan_settle(plan, &err));
     assert_int_equal(jl_quant_plan_drops(plan), 2);
     for (size_t i = 0; i < 2; i++) {
@@ -401,7 +401,7 @@ static void test_logits(void **state)
 
 /* Quantised while experts are dropped, the rows are those of the whole model quantised so: with
  * importance, which lies by expert, too; JQ4 stores 16 rows together. */
-static void check_quantised(const char *mix)
+static void check_quantised(const char *rule)
 {
     char whole_path[620];
     jl_quant_plan *plan = NULL;
@@ -411,12 +411,12 @@ static void check_quantised(const char *mix)
 
     snprintf(whole_path, sizeof whole_path, "%s.whole", out_path);
     assert_ok(jl_quant_plan_open(model_path, imatrix_path, &plan, &err));
-    assert_ok(jl_quant_plan_set_mix(plan, mix, true, &err));
+    assert_ok(jl_quant_plan_set_rule(plan, rule, &err));
     assert_ok(jl_quant_plan_settle(plan, &err));
     const jl_quant_write_params p = {.struct_size = sizeof p, .n_threads = 1, .fresh = true};
     assert_ok(jl_quantize_write(plan, whole_path, &p, NULL, &err));
     jl_quant_plan_close(plan);
-    write_less(mix, N_DEAD, JL_DROP_BY_MEAN);
+    write_less(rule, N_DEAD, JL_DROP_BY_MEAN);
     assert_ok(jl_gguf_open(whole_path, &was, &err));
     assert_ok(jl_gguf_open(out_path, &is, &err));
     for (size_t i = 0; i < jl_gguf_n_tensors(was); i++) {
@@ -431,8 +431,8 @@ static void check_quantised(const char *mix)
 static void test_quantised(void **state)
 {
     (void)state;
-    check_quantised("IQ4_NL");
-    check_quantised("JQ4");
+    check_quantised("blk.1.ffn_down_exps=IQ4_NL");
+    check_quantised("blk.1.ffn_down_exps=JQ4");
 }
 
 static void refuse(const char *imatrix, uint32_t n, const char *part)
