@@ -150,14 +150,17 @@ jl_status jl_quant_apply_drops(jl_quant_plan *plan, jl_error *err)
     const uint32_t n_layers = n_moe_layers(plan);
     const uint32_t each = plan->drops[0].n;
 
+    if (plan->n_drops != n_layers)
+        return jl_fail(err, JL_INVALID,
+                       "the plan drops experts in %zu of %u layers: every layer with experts has "
+                       "to lose as many, for a file has one number of experts",
+                       plan->n_drops, n_layers);
     for (size_t i = 0; i < plan->n_drops; i++)
-        if (plan->drops[i].n != each || plan->n_drops != n_layers)
+        if (plan->drops[i].n != each)
             return jl_fail(err, JL_INVALID,
-                           "the plan drops experts in %zu of %u layers, %u in layer %d and %u in "
-                           "layer %d: every layer has to lose as many, for a file has one number "
-                           "of experts",
-                           plan->n_drops, n_layers, each, plan->drops[0].layer, plan->drops[i].n,
-                           plan->drops[i].layer);
+                           "the plan drops %u experts in layer %d and %u in layer %d: every layer "
+                           "has to lose as many, for a file has one number of experts",
+                           each, plan->drops[0].layer, plan->drops[i].n, plan->drops[i].layer);
     JL_TRY(check_number(plan, each, err));
     qsort(plan->drops, plan->n_drops, sizeof *plan->drops, by_layer);
     for (size_t i = 0; i < plan->n_drops; i++) {
